@@ -1,0 +1,312 @@
+// gRPC as the services use it: promises in and out, a deadline on every call, one error table, health, mutual trust.
+import { createHash, timingSafeEqual } from "node:crypto";
+import { readFileSync } from "node:fs";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  credentials as channelCredentials,
+  status as Grpc,
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type ServiceError,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { HealthImplementation } from "grpc-health-check";
+import { DomainError, isRefusalCode, type RefusalDetails, refusals } from "./errors.js";
+import type { Logger } from "./log.js";
+import type { Metrics } from "./metrics.js";
+
+const codeKey = "onsale-code";
+const detailsKey = "onsale-details-bin";
+const secretKey = "onsale-secret";
+const requestIdKey = "onsale-request-id";
+const maxMessageBytes = 16 * 1024 * 1024;
+
+/** How peers know each other; without any of it the channel is open, which suits tests alone. */
+export interface Trust {
+  readonly sharedSecret?: string | undefined;
+  readonly tls?: { readonly ca: Buffer; readonly cert: Buffer; readonly key: Buffer } | undefined;
+}
+
+export function readTrust(config: {
+  GRPC_SHARED_SECRET?: string | undefined;
+  GRPC_TLS_CA?: string | undefined;
+  GRPC_TLS_CERT?: string | undefined;
+  GRPC_TLS_KEY?: string | undefined;
+  NODE_ENV: string;
+}): Trust {
+  const { GRPC_TLS_CA: ca, GRPC_TLS_CERT: cert, GRPC_TLS_KEY: key, GRPC_SHARED_SECRET: sharedSecret } = config;
+  const given = [ca, cert, key].filter((file) => file !== undefined);
+  if (given.length !== 0 && given.length !== 3)
+    throw new Error("Mutual TLS needs all of GRPC_TLS_CA, GRPC_TLS_CERT and GRPC_TLS_KEY.");
+  if (config.NODE_ENV === "production" && !sharedSecret && given.length === 0)
+    throw new Error("In production, services must know each other: set GRPC_TLS_CA/CERT/KEY or GRPC_SHARED_SECRET.");
+  const tls =
+    ca && cert && key ? { ca: readFileSync(ca), cert: readFileSync(cert), key: readFileSync(key) } : undefined;
+  return { sharedSecret, tls };
+}
+
+// ---- types: what ts-proto's definitions carry
+
+interface Method<Request, Response> {
+  path: string;
+  requestStream: false;
+  responseStream: false;
+  requestSerialize(value: Request): Buffer;
+  requestDeserialize(bytes: Buffer): Request;
+  responseSerialize(value: Response): Buffer;
+  responseDeserialize(bytes: Buffer): Response;
+}
+// biome-ignore lint/suspicious/noExplicitAny: a definition's methods differ in their messages; inference below restores each
+type AnyMethod = Method<any, any>;
+type Unary<Definition> = {
+  [Name in keyof Definition]: Definition[Name] extends AnyMethod ? Name : never;
+}[keyof Definition];
+type Asked<M> = M extends { requestSerialize(value: infer Request): Buffer } ? Request : never;
+type Answered<M> = M extends { responseDeserialize(bytes: Buffer): infer Response } ? Response : never;
+
+export interface CallOptions {
+  /** Over the client's default. Always bounded. */
+  readonly deadlineMs?: number;
+  readonly requestId?: string | undefined;
+}
+export interface CallContext {
+  readonly requestId: string | undefined;
+  /** Epoch milliseconds by which the caller stops waiting. */
+  readonly deadline: number;
+  /** Aborted when the caller gives up. */
+  readonly signal: AbortSignal;
+}
+
+/** A service's unary methods as async functions. */
+export type ServiceClient<Definition> = {
+  readonly [Name in Unary<Definition>]: (
+    request: Asked<Definition[Name]>,
+    options?: CallOptions,
+  ) => Promise<Answered<Definition[Name]>>;
+} & { close(): void; ready(deadlineMs: number): Promise<void> };
+
+/** What a service implements. Throw DomainError to refuse. */
+export type ServiceHandlers<Definition> = {
+  readonly [Name in Unary<Definition>]: (
+    request: Asked<Definition[Name]>,
+    context: CallContext,
+  ) => Promise<Answered<Definition[Name]>>;
+};
+
+// ---- client
+
+export interface ClientSettings {
+  /** host:port, or any target that grpc-js resolves (dns:///…). */
+  readonly address: string;
+  readonly trust: Trust;
+  /** For calls that name none. Milliseconds. */
+  readonly deadlineMs?: number;
+}
+
+export function connect<Definition extends object>(
+  definition: Definition,
+  settings: ClientSettings,
+): ServiceClient<Definition> {
+  const options: ChannelOptions = {
+    "grpc.max_receive_message_length": maxMessageBytes,
+    "grpc.max_send_message_length": maxMessageBytes,
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 2_000,
+    "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  };
+  const client = new Client(settings.address, credentialsFor(settings.trust), options);
+  const calls: Record<string, unknown> = {
+    close: () => client.close(),
+    ready: (deadlineMs: number) =>
+      new Promise<void>((resolve, reject) =>
+        client.waitForReady(Date.now() + deadlineMs, (error) =>
+          error ? reject(new DomainError("UNAVAILABLE", `${settings.address} does not answer.`, {}, error)) : resolve(),
+        ),
+      ),
+  };
+  for (const [name, method] of Object.entries(definition as Record<string, AnyMethod>)) {
+    if (method.requestStream || method.responseStream) continue;
+    calls[name] = (request: unknown, { deadlineMs, requestId }: CallOptions = {}) =>
+      new Promise((resolve, reject) => {
+        const metadata = new Metadata();
+        if (settings.trust.sharedSecret) metadata.set(secretKey, settings.trust.sharedSecret);
+        if (requestId) metadata.set(requestIdKey, requestId);
+        client.makeUnaryRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          request,
+          metadata,
+          { deadline: Date.now() + (deadlineMs ?? settings.deadlineMs ?? 5_000) },
+          (error, response) => (error ? reject(refusalFrom(error, method.path)) : resolve(response)),
+        );
+      });
+  }
+  return calls as ServiceClient<Definition>;
+}
+
+function credentialsFor({ tls }: Trust): ChannelCredentials {
+  return tls ? channelCredentials.createSsl(tls.ca, tls.key, tls.cert) : channelCredentials.createInsecure();
+}
+
+/** A gRPC failure as the DomainError that the other side threw, or the nearest truth about the connection. */
+export function refusalFrom(error: ServiceError, path: string): DomainError {
+  const code = error.metadata?.get(codeKey)[0]?.toString();
+  if (code && isRefusalCode(code)) {
+    const packed = error.metadata.get(detailsKey)[0];
+    const details = packed ? (JSON.parse(packed.toString()) as RefusalDetails) : {};
+    return new DomainError(code, error.details, details, error);
+  }
+  if (error.code === Grpc.DEADLINE_EXCEEDED)
+    return new DomainError(
+      "DEADLINE_EXCEEDED",
+      `${path} did not answer in time; whether it took effect is unknown.`,
+      {},
+      error,
+    );
+  if (error.code === Grpc.UNAVAILABLE || error.code === Grpc.CANCELLED)
+    return new DomainError("UNAVAILABLE", `${path} can't be reached right now. Please try again.`, {}, error);
+  if (error.code === Grpc.UNAUTHENTICATED)
+    return new DomainError(
+      "PEER_UNAUTHENTICATED",
+      `${path} did not accept this caller: check the shared secret or certificates.`,
+      {},
+      error,
+    );
+  return new DomainError("INTERNAL", `${path} failed.`, {}, error);
+}
+
+// ---- server
+
+export interface GrpcServerSettings {
+  readonly listen: string;
+  readonly trust: Trust;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Off in production. */
+  readonly reflection?: boolean;
+}
+
+export interface GrpcServer {
+  serve<Definition extends object>(definition: Definition, handlers: ServiceHandlers<Definition>): void;
+  /** Binds and answers health checks with SERVING; the port that was bound. */
+  start(): Promise<number>;
+  /** NOT_SERVING, then waits for calls in flight, then cuts what is left. */
+  stop(graceMs: number): Promise<void>;
+}
+
+export function createGrpcServer({ listen, trust, log, metrics, reflection }: GrpcServerSettings): GrpcServer {
+  const server = new Server({
+    "grpc.max_receive_message_length": maxMessageBytes,
+    "grpc.max_send_message_length": maxMessageBytes,
+  });
+  const health = new HealthImplementation({ "": "NOT_SERVING" });
+  health.addToServer(server);
+  const seconds = metrics.histogram("onsale_rpc_seconds", "Time to answer an RPC, by outcome", ["method", "code"]);
+  const names: string[] = [];
+
+  function handle(method: AnyMethod, handler: (request: never, context: CallContext) => Promise<unknown>) {
+    return async (
+      call: {
+        request: unknown;
+        metadata: Metadata;
+        getDeadline(): Date | number;
+        on(event: "cancelled", then: () => void): void;
+      },
+      callback: (error: Partial<ServiceError> | null, response?: unknown) => void,
+    ) => {
+      const end = seconds.startTimer({ method: method.path });
+      const requestId = call.metadata.get(requestIdKey)[0]?.toString();
+      try {
+        checkSecret(trust, call.metadata);
+        const aborted = new AbortController();
+        call.on("cancelled", () => aborted.abort());
+        const context = { requestId, deadline: Number(call.getDeadline()), signal: aborted.signal };
+        const response = await handler(call.request as never, context);
+        end({ code: "OK" });
+        callback(null, response);
+      } catch (thrown) {
+        const error = DomainError.from(thrown);
+        end({ code: error.code });
+        if (error.code === "INTERNAL")
+          log.error({ err: thrown, method: method.path, requestId }, "a bug: an RPC failed");
+        else log.debug({ code: error.code, method: method.path, requestId }, "refused");
+        callback(statusOf(error));
+      }
+    };
+  }
+
+  return {
+    serve(definition, handlers) {
+      const implementation: UntypedServiceImplementation = {};
+      for (const [name, method] of Object.entries(definition as Record<string, AnyMethod>)) {
+        const handler = (handlers as Record<string, (request: never, context: CallContext) => Promise<unknown>>)[name];
+        if (handler) implementation[name] = handle(method, handler) as UntypedServiceImplementation[string];
+      }
+      const first = Object.values(definition as Record<string, AnyMethod>)[0];
+      if (first) names.push(first.path.split("/")[1] ?? "");
+      server.addService(definition as ServiceDefinition, implementation);
+    },
+    async start() {
+      if (reflection) await addReflection(server, names);
+      const credentials = trust.tls
+        ? ServerCredentials.createSsl(trust.tls.ca, [{ private_key: trust.tls.key, cert_chain: trust.tls.cert }], true)
+        : ServerCredentials.createInsecure();
+      const port = await new Promise<number>((resolve, reject) =>
+        server.bindAsync(listen, credentials, (error, bound) => (error ? reject(error) : resolve(bound))),
+      );
+      for (const name of ["", ...names]) health.setStatus(name, "SERVING");
+      return port;
+    },
+    async stop(graceMs) {
+      for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
+      let timer: NodeJS.Timeout | undefined;
+      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      const late = new Promise<void>((resolve) => {
+        timer = setTimeout(() => {
+          server.forceShutdown();
+          resolve();
+        }, graceMs);
+      });
+      await Promise.race([drained, late]);
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Lets grpcurl and the like list the methods. The proto files lie beside the compiled package. */
+async function addReflection(server: Server, names: readonly string[]): Promise<void> {
+  const [{ ReflectionService }, { loadSync }] = await Promise.all([
+    import("@grpc/reflection"),
+    import("@grpc/proto-loader"),
+  ]);
+  const root = new URL("../../proto/", import.meta.url).pathname;
+  const files = names.map((name) => name.split(".").slice(0, -1).join("/"));
+  const { readdirSync } = await import("node:fs");
+  const protos = [...new Set(files)].flatMap((folder) =>
+    readdirSync(`${root}${folder}`)
+      .filter((file) => file.endsWith(".proto"))
+      .map((file) => `${folder}/${file}`),
+  );
+  new ReflectionService(loadSync(protos, { includeDirs: [root] })).addToServer(server);
+}
+
+function checkSecret({ sharedSecret }: Trust, metadata: Metadata): void {
+  if (!sharedSecret) return;
+  const given = metadata.get(secretKey)[0]?.toString() ?? "";
+  const hash = (text: string) => createHash("sha256").update(text).digest();
+  if (!timingSafeEqual(hash(given), hash(sharedSecret)))
+    throw new DomainError("PEER_UNAUTHENTICATED", "The caller does not have this installation's shared secret.");
+}
+
+function statusOf(error: DomainError): Partial<ServiceError> {
+  const metadata = new Metadata();
+  metadata.set(codeKey, error.code);
+  if (Object.keys(error.details).length > 0) metadata.set(detailsKey, Buffer.from(JSON.stringify(error.details)));
+  return { code: refusals[error.code].grpc, details: error.message, metadata };
+}

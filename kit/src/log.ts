@@ -1,0 +1,59 @@
+// Structured logs: one JSON line an event, with a redaction list so that no secret or personal data gets in.
+import { pino } from "pino";
+
+export type Logger = pino.Logger;
+
+const secret = [
+  "password",
+  "token",
+  "accessToken",
+  "refreshToken",
+  "access_token",
+  "refresh_token",
+  "authorization",
+  "cookie",
+  "email",
+  "name",
+  "clientSecret",
+  "client_secret",
+  "paymentMethodId",
+  "signature",
+  "secret",
+  "privateKey",
+];
+
+/** Paths that are never written, at the top and one or two levels down. */
+export const redactedPaths = secret.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
+
+export function createLogger(service: string, level: string, destination?: pino.DestinationStream): Logger {
+  const options: pino.LoggerOptions = {
+    level,
+    base: { service },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    redact: { paths: redactedPaths, censor: "[redacted]" },
+    serializers: { err: describeError },
+  };
+  return destination ? pino(options, destination) : pino(options);
+}
+
+interface DescribedError {
+  readonly type: string;
+  readonly message: string;
+  readonly code?: string | number;
+  readonly stack?: string;
+  readonly cause?: DescribedError;
+}
+
+/** Name, message, stack and causes; never the enumerable rest, which in client libraries holds requests with their headers. */
+export function describeError(thrown: unknown): DescribedError {
+  if (!(thrown instanceof Error)) return { type: typeof thrown, message: String(thrown) };
+  const code = (thrown as { code?: unknown }).code;
+  return {
+    type: thrown.name,
+    message: thrown.message,
+    ...(typeof code === "string" || typeof code === "number" ? { code } : {}),
+    ...(thrown.stack ? { stack: thrown.stack } : {}),
+    ...(thrown.cause === undefined ? {} : { cause: describeError(thrown.cause) }),
+  };
+}

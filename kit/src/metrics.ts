@@ -1,0 +1,23 @@
+// Metrics: one registry a process, with the runtime's own and those every RPC has.
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+export function createMetrics(service: string) {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+  return {
+    registry,
+    /** Adds a counter; labels are few and bounded, never an id. */
+    counter: <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
+      new Counter({ name, help, labelNames: [...labelNames], registers: [registry] }),
+    gauge: <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
+      new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] }),
+    /** Seconds. */
+    histogram: <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
+      new Histogram({ name, help, labelNames: [...labelNames], buckets: latencyBuckets, registers: [registry] }),
+  };
+}

@@ -1,0 +1,77 @@
+// How a service process starts: configuration, log, metrics, lifecycle and the operators' port, then the service itself.
+import type { z } from "zod";
+import { processSettings, readConfig } from "./config.js";
+import { readTrust, type Trust } from "./grpc.js";
+import { createLifecycle, type Lifecycle, processLifecycle, startOpsServer } from "./lifecycle.js";
+import { createLogger, type Logger } from "./log.js";
+import { createMetrics, type Metrics } from "./metrics.js";
+
+export interface ServiceContext<Config> {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly lifecycle: Lifecycle;
+  readonly trust: Trust;
+}
+
+type Settings<Shape extends z.ZodRawShape> = z.infer<z.ZodObject<typeof processSettings & Shape>>;
+export type ContextOf<Shape extends z.ZodRawShape> = ServiceContext<Settings<Shape>>;
+
+export interface RunningService {
+  /** The port that was bound. */
+  readonly port: number;
+  /** Can it serve now? Asked by /readyz. */
+  ready(): Promise<boolean> | boolean;
+}
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/** For tests, which start a service inside their own process and stop it with `context.lifecycle.stop("test")`. */
+export function createContext<Shape extends z.ZodRawShape>(name: string, shape: Shape, env: Env): ContextOf<Shape> {
+  return contextFrom(name, shape, env, (log) => createLifecycle({ log, partTimeoutSeconds: 10 }));
+}
+
+function contextFrom<Shape extends z.ZodRawShape>(
+  name: string,
+  shape: Shape,
+  env: Env,
+  lifecycleFor: (log: Logger, graceSeconds: number) => Lifecycle,
+): ContextOf<Shape> {
+  const config = readConfig({ ...processSettings, ...shape }, env) as Settings<Shape>;
+  const common = config as z.infer<z.ZodObject<typeof processSettings>>;
+  const log = createLogger(name, common.LOG_LEVEL);
+  const lifecycle = lifecycleFor(log, common.SHUTDOWN_GRACE_SECONDS);
+  return { config, log, metrics: createMetrics(name), lifecycle, trust: readTrust(common) };
+}
+
+/** Runs a service as this process until a signal ends it. A start that fails says why and exits with 1. */
+export async function runProcess<Shape extends z.ZodRawShape>(
+  name: string,
+  shape: Shape,
+  start: (context: ContextOf<Shape>) => Promise<RunningService>,
+): Promise<void> {
+  let context: ContextOf<Shape>;
+  try {
+    context = contextFrom(name, shape, process.env, processLifecycle);
+  } catch (error) {
+    process.stderr.write(`${name}: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  }
+  const { log, lifecycle, metrics } = context;
+  const common = context.config as z.infer<z.ZodObject<typeof processSettings>>;
+  try {
+    let service: RunningService | undefined;
+    const ops = await startOpsServer({
+      listen: common.OPS_LISTEN,
+      metrics,
+      ready: async () => service !== undefined && lifecycle.running() && (await service.ready()),
+    });
+    lifecycle.onStop("ops server", () => ops.stop());
+    service = await start(context);
+    log.info({ port: service.port, opsPort: ops.port }, "ready");
+  } catch (err) {
+    log.fatal({ err }, "could not start");
+    await lifecycle.stop("start failed");
+    process.exit(1);
+  }
+}

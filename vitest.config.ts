@@ -1,0 +1,51 @@
+import { defineConfig } from "vitest/config";
+
+// Three kinds of test. unit: pure, beside the code. component (*.it.ts): one part against the real stores, which
+// tools/backing starts on free ports. e2e: the whole stack.
+const conditions = ["onsale-source", "module", "node", "development|production"];
+const shared = {
+  resolve: { conditions },
+  ssr: { resolve: { conditions, externalConditions: conditions } },
+};
+
+export default defineConfig({
+  test: {
+    maxWorkers: 2,
+    projects: [
+      {
+        ...shared,
+        test: {
+          name: "unit",
+          include: [
+            "kit/src/**/*.test.ts",
+            "services/*/src/**/*.test.ts",
+            "workflows/src/**/*.test.ts",
+            "tools/*/src/**/*.test.ts",
+            "test/*.test.ts",
+          ],
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: "component",
+          include: ["services/*/test/**/*.it.ts", "workflows/test/**/*.it.ts", "tools/*/test/**/*.it.ts"],
+          globalSetup: ["tools/backing/src/vitest-setup.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.it.ts", "test/chaos/**/*.it.ts"],
+          globalSetup: ["tools/backing/src/vitest-setup.ts"],
+          fileParallelism: false,
+          testTimeout: 240_000,
+          hookTimeout: 240_000,
+        },
+      },
+    ],
+  },
+});
