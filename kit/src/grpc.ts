@@ -1,6 +1,8 @@
 // gRPC as the services use it: promises in and out, a deadline on every call, one error table, health, mutual trust.
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import {
   type ChannelCredentials,
   type ChannelOptions,
@@ -23,6 +25,8 @@ const codeKey = "onsale-code";
 const detailsKey = "onsale-details-bin";
 const secretKey = "onsale-secret";
 const requestIdKey = "onsale-request-id";
+/** What fits in a metadata value; a request id may come from outside, and a strange one is not worth a failed call. */
+const printable = /^[\x21-\x7e]{1,200}$/;
 const maxMessageBytes = 16 * 1024 * 1024;
 
 /** How peers know each other; without any of it the channel is open, which suits tests alone. */
@@ -135,7 +139,7 @@ export function connect<Definition extends object>(
       new Promise((resolve, reject) => {
         const metadata = new Metadata();
         if (settings.trust.sharedSecret) metadata.set(secretKey, settings.trust.sharedSecret);
-        if (requestId) metadata.set(requestIdKey, requestId);
+        if (requestId && printable.test(requestId)) metadata.set(requestIdKey, requestId);
         client.makeUnaryRequest(
           method.path,
           method.requestSerialize,
@@ -158,9 +162,7 @@ function credentialsFor({ tls }: Trust): ChannelCredentials {
 export function refusalFrom(error: ServiceError, path: string): DomainError {
   const code = error.metadata?.get(codeKey)[0]?.toString();
   if (code && isRefusalCode(code)) {
-    const packed = error.metadata.get(detailsKey)[0];
-    const details = packed ? (JSON.parse(packed.toString()) as RefusalDetails) : {};
-    return new DomainError(code, error.details, details, error);
+    return new DomainError(code, error.details, detailsFrom(error.metadata), error);
   }
   if (error.code === Grpc.DEADLINE_EXCEEDED)
     return new DomainError(
@@ -179,6 +181,16 @@ export function refusalFrom(error: ServiceError, path: string): DomainError {
       error,
     );
   return new DomainError("INTERNAL", `${path} failed.`, {}, error);
+}
+
+/** A refusal without its details is still the refusal. */
+function detailsFrom(metadata: Metadata): RefusalDetails {
+  try {
+    const packed = metadata.get(detailsKey)[0];
+    return packed ? (JSON.parse(packed.toString()) as RefusalDetails) : {};
+  } catch {
+    return {};
+  }
 }
 
 // ---- server
@@ -209,6 +221,7 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
   health.addToServer(server);
   const seconds = metrics.histogram("onsale_rpc_seconds", "Time to answer an RPC, by outcome", ["method", "code"]);
   const names: string[] = [];
+  let inFlight = 0;
 
   function handle(method: AnyMethod, handler: (request: never, context: CallContext) => Promise<unknown>) {
     return async (
@@ -221,6 +234,7 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
       callback: (error: Partial<ServiceError> | null, response?: unknown) => void,
     ) => {
       const end = seconds.startTimer({ method: method.path });
+      inFlight += 1;
       const requestId = call.metadata.get(requestIdKey)[0]?.toString();
       try {
         checkSecret(trust, call.metadata);
@@ -237,6 +251,8 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
           log.error({ err: thrown, method: method.path, requestId }, "a bug: an RPC failed");
         else log.debug({ code: error.code, method: method.path, requestId }, "refused");
         callback(statusOf(error));
+      } finally {
+        inFlight -= 1;
       }
     };
   }
@@ -265,16 +281,16 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
     },
     async stop(graceMs) {
       for (const name of ["", ...names]) health.setStatus(name, "NOT_SERVING");
-      let timer: NodeJS.Timeout | undefined;
-      const drained = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(() => {
-          server.forceShutdown();
-          resolve();
-        }, graceMs);
+      let drained = false;
+      server.tryShutdown(() => {
+        drained = true;
       });
-      await Promise.race([drained, late]);
-      clearTimeout(timer);
+      // A peer that watches our health keeps its stream open for ever: what counts is that no call has been in flight for
+      // a moment, long enough for the last answers to leave.
+      const giveUpAt = Date.now() + graceMs;
+      for (let quiet = 0; !drained && quiet < 5 && Date.now() < giveUpAt; quiet = inFlight === 0 ? quiet + 1 : 0)
+        await sleep(20);
+      if (!drained) server.forceShutdown();
     },
   };
 }
@@ -285,7 +301,7 @@ async function addReflection(server: Server, names: readonly string[]): Promise<
     import("@grpc/reflection"),
     import("@grpc/proto-loader"),
   ]);
-  const root = new URL("../../proto/", import.meta.url).pathname;
+  const root = fileURLToPath(new URL("../../proto/", import.meta.url));
   const files = names.map((name) => name.split(".").slice(0, -1).join("/"));
   const { readdirSync } = await import("node:fs");
   const protos = [...new Set(files)].flatMap((folder) =>
@@ -304,9 +320,25 @@ function checkSecret({ sharedSecret }: Trust, metadata: Metadata): void {
     throw new DomainError("PEER_UNAUTHENTICATED", "The caller does not have this installation's shared secret.");
 }
 
+// Trailers are HTTP/2 headers: of bounded size, and only of well-formed text. What does not fit must not turn a refusal
+// into a broken call.
+const longestMessage = 2_000;
+const mostDetailBytes = 40_000;
+
 function statusOf(error: DomainError): Partial<ServiceError> {
   const metadata = new Metadata();
   metadata.set(codeKey, error.code);
-  if (Object.keys(error.details).length > 0) metadata.set(detailsKey, Buffer.from(JSON.stringify(error.details)));
-  return { code: refusals[error.code].grpc, details: error.message, metadata };
+  const details = packed(error.details);
+  if (details.length > 2 && details.length <= mostDetailBytes) metadata.set(detailsKey, details);
+  // By way of bytes: half of a surrogate pair, from a text cut in the middle, becomes U+FFFD.
+  const message = Buffer.from(error.message.slice(0, longestMessage)).toString();
+  return { code: refusals[error.code].grpc, details: message, metadata };
+}
+
+function packed(details: RefusalDetails): Buffer {
+  try {
+    return Buffer.from(JSON.stringify(details));
+  } catch {
+    return Buffer.alloc(0); // not JSON after all: a bug, but no reason to lose the refusal
+  }
 }

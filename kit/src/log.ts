@@ -32,7 +32,7 @@ export function createLogger(service: string, level: string, destination?: pino.
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: redactedPaths, censor: "[redacted]" },
-    serializers: { err: describeError },
+    serializers: { err: (thrown) => describeError(thrown) },
   };
   return destination ? pino(options, destination) : pino(options);
 }
@@ -45,15 +45,22 @@ interface DescribedError {
   readonly cause?: DescribedError;
 }
 
+/** Causes told: a chain may be long, or lead back to itself. */
+const causesTold = 5;
+
 /** Name, message, stack and causes; never the enumerable rest, which in client libraries holds requests with their headers. */
-export function describeError(thrown: unknown): DescribedError {
-  if (!(thrown instanceof Error)) return { type: typeof thrown, message: String(thrown) };
+export function describeError(thrown: unknown, causes = causesTold): DescribedError {
+  if (!(thrown instanceof Error)) return { type: typeof thrown, message: textOf(thrown) };
   const code = (thrown as { code?: unknown }).code;
   return {
     type: thrown.name,
     message: thrown.message,
     ...(typeof code === "string" || typeof code === "number" ? { code } : {}),
     ...(thrown.stack ? { stack: thrown.stack } : {}),
-    ...(thrown.cause === undefined ? {} : { cause: describeError(thrown.cause) }),
+    ...(thrown.cause === undefined || causes === 0 ? {} : { cause: describeError(thrown.cause, causes - 1) }),
   };
 }
+
+/** Whatever can be thrown can be logged, also an object that has no text. */
+const textOf = (thrown: unknown): string =>
+  typeof thrown === "object" ? Object.prototype.toString.call(thrown) : String(thrown);

@@ -1,6 +1,8 @@
 // How a service process starts: configuration, log, metrics, lifecycle and the operators' port, then the service itself.
+import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { processSettings, readConfig } from "./config.js";
+import { DomainError } from "./errors.js";
 import { readTrust, type Trust } from "./grpc.js";
 import { createLifecycle, type Lifecycle, processLifecycle, startOpsServer } from "./lifecycle.js";
 import { createLogger, type Logger } from "./log.js";
@@ -42,6 +44,28 @@ function contextFrom<Shape extends z.ZodRawShape>(
   const log = createLogger(name, common.LOG_LEVEL);
   const lifecycle = lifecycleFor(log, common.SHUTDOWN_GRACE_SECONDS);
   return { config, log, metrics: createMetrics(name), lifecycle, trust: readTrust(common) };
+}
+
+/**
+ * Does what must be done before a service may serve (indexes, keys), again until its stores answer: they may come up later
+ * than we do. Whatever is not UNAVAILABLE is thrown: waiting would not mend it.
+ */
+export async function prepareWhenAvailable(
+  { log, lifecycle }: Pick<ServiceContext<unknown>, "log" | "lifecycle">,
+  prepare: () => Promise<unknown>,
+  pauseMs = 500,
+): Promise<void> {
+  for (let waiting = false; lifecycle.running(); waiting = true) {
+    try {
+      await prepare();
+      return;
+    } catch (err) {
+      if (!(err instanceof DomainError && err.code === "UNAVAILABLE")) throw err;
+      if (!waiting) log.warn({ err }, "a store does not answer yet: waiting for it");
+      await sleep(pauseMs);
+    }
+  }
+  throw new Error("The process was stopped before its stores answered.");
 }
 
 /** Runs a service as this process until a signal ends it. A start that fails says why and exits with 1. */

@@ -1,4 +1,5 @@
 // What others know of the workflows: names, ids, inputs, answers. Plain data only: shared by workflow code and its callers.
+import { formatMoney } from "@onsale/kit/money";
 
 export const checkoutTaskQueue = "checkout";
 
@@ -21,10 +22,15 @@ export const latePaymentWorkflowId = (checkoutId: string): string => `late-payme
 
 /** Update `submitPayment`(SubmitPayment) → CheckoutView. Rejected (ApplicationFailure whose type is a RefusalCode) when late, busy or done. */
 export const submitPaymentUpdate = "submitPayment";
-/** Update `cancel`() → CheckoutView. Rejected when paid or being paid. */
+/** Update `cancel`() → CheckoutView. Rejected when paid or being paid; a buyer who gives up at 3-D Secure may cancel. */
 export const cancelUpdate = "cancel";
 /** Signal: Stripe said something about this checkout's payment; the workflow asks the payment service what is true now. */
 export const paymentChangedSignal = "paymentChanged";
+/**
+ * Is a checkout in this status waiting for Stripe's word? Webhooks come for every payment, and each signal costs four
+ * history events: signal only then. A word that comes too early to be signalled is found by the workflow's own polling.
+ */
+export const awaitsPaymentSignal = (status: CheckoutStatus): boolean => status === "requires_action";
 /** Query → CheckoutView. */
 export const checkoutQuery = "checkout";
 
@@ -96,7 +102,7 @@ export interface CheckoutView {
   readonly decline?: { readonly code: string; readonly message: string };
   /** Where the buyer approves the payment, while status is requires_action. */
   readonly actionUrl?: string;
-  /** Why it ended without tickets, when it did: HOLD_EXPIRED, SEAT_TAKEN, … */
+  /** Why it ended without tickets, when it did: one of `endReasons`, or the code of the refusal that ended it (SEAT_TAKEN, …). */
   readonly reason?: string;
   readonly ticketIds: readonly string[];
 }
@@ -124,3 +130,62 @@ export interface RefundResult {
 export interface SettleLatePaymentInput {
   readonly checkoutId: string;
 }
+
+/** What was done about money that came for a checkout without tickets. */
+export interface SettleLatePaymentResult {
+  readonly checkoutId: string;
+  /** nothing: no money, or an order stands for it, or the checkout still runs and settles it itself. */
+  readonly action: "nothing" | "cancelled" | "refunded";
+  /** What was given back, in minor units. */
+  readonly amount: number;
+  /** One sentence for operators. */
+  readonly because: string;
+}
+
+/** Why a checkout ended without tickets, besides the codes of refusals. */
+export const endReasons = {
+  /** Nobody paid in time. */
+  timeUp: "CHECKOUT_EXPIRED",
+  buyerCancelled: "BUYER_CANCELLED",
+  /** Someone pressed Cancel in the Temporal Web UI. */
+  operatorCancelled: "OPERATOR_CANCELLED",
+  /** The authorization was gone when it was to be captured, or before. */
+  paymentGone: "PAYMENT_STATE_CONFLICT",
+} as const;
+
+/** The refund that returns money captured for a checkout that could not get its tickets. One a checkout. */
+export const undeliveredRefundId = (checkoutId: string): string => `undelivered-${checkoutId}`;
+
+// ---- what the Temporal Web UI shows of a checkout from its start; the starter passes them as staticSummary/staticDetails
+
+const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`;
+
+/** "3 seats · The Night Ferry · EUR 148.50" */
+export function checkoutSummary({ seats, event, amount, currency }: CheckoutInput): string {
+  return [counted(seats.length, "seat"), plain(event.name), formatMoney({ amount, currency })].join(" · ");
+}
+
+/** Markdown: what is bought, where and when, for how much, until when. */
+export function checkoutDetails(input: CheckoutInput): string {
+  const { event, seats, amount, currency, deadlineMs } = input;
+  const price = (minor: number) => formatMoney({ amount: minor, currency });
+  return [
+    `**${plain(event.name)}**, ${plain(event.venueName)}, ${plain(event.city)}, ${isoMinute(event.startsAtMs)} UTC`,
+    "",
+    "| seat | section | row | number | tier | price |",
+    "|---|---|---|---|---|---|",
+    ...seats.map(
+      (seat) =>
+        `| ${[seat.seatId, seat.sectionId, seat.row, seat.number, seat.tierId].map(plain).join(" | ")} | ${price(seat.amount)} |`,
+    ),
+    "",
+    `Total **${price(amount)}**. Held until ${new Date(deadlineMs).toISOString()}.`,
+    "",
+    `Checkout \`${plain(input.checkoutId)}\`, hold \`${plain(input.holdId)}\`, account \`${plain(input.accountId)}\`.`,
+  ].join("\n");
+}
+
+/** Organisers choose these words: they must not become markup in an operator's page. */
+export const plain = (text: string): string => text.replace(/[\\`*_{}[\]<>()#|!\r\n]/g, " ").trim();
+
+const isoMinute = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace("T", " ");

@@ -1,0 +1,102 @@
+// MongoDB as every store uses it: majority reads and writes, bounded waits, and failures that say whether to try again.
+import { type Db, MongoClient, MongoError, MongoServerError } from "mongodb";
+import { DomainError } from "./errors.js";
+
+export interface Database {
+  readonly client: MongoClient;
+  readonly db: Db;
+  /**
+   * Runs work on the database; what MongoDB throws becomes UNAVAILABLE (try again) or a bug. MongoDB's own messages repeat
+   * values, personal ones among them: only their kind goes on.
+   */
+  asked<T>(work: () => Promise<T>): Promise<T>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface DatabaseSettings {
+  /** Shown in MongoDB's own logs. */
+  readonly appName: string;
+  readonly uri: string;
+  readonly database: string;
+  /** For people: "Tickets can't be reached right now." */
+  readonly what: string;
+}
+
+/** Does not connect yet: the first `asked` does, and the next if that fails, so that a service starts before its store. */
+export function openDatabase({ appName, uri, database, what }: DatabaseSettings): Database {
+  const client = new MongoClient(uri, {
+    appName,
+    ignoreUndefined: true, // a field without a value is not there, rather than null
+    writeConcern: { w: "majority" },
+    readConcern: { level: "majority" },
+    // Below the 5 s that callers give us, so that they learn what is wrong.
+    serverSelectionTimeoutMS: 3_000,
+    connectTimeoutMS: 3_000,
+    waitQueueTimeoutMS: 3_000,
+    // A server that accepts and then says nothing must not hold a connection for ever.
+    socketTimeoutMS: 10_000,
+  });
+  const db = client.db(database);
+  // The driver (7.9.0) connects by itself once: when that fails, every later operation fails, whether the server came up
+  // or not. Connecting again makes it forget.
+  let isConnected = false;
+  let connecting: Promise<void> | undefined;
+  function connected(): Promise<void> {
+    connecting ??= client
+      .connect()
+      .then(() => {
+        isConnected = true;
+      })
+      .finally(() => {
+        connecting = undefined;
+      });
+    return connecting;
+  }
+
+  async function asked<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      if (!isConnected) await connected();
+      return await work();
+    } catch (error) {
+      if (!(error instanceof MongoError) && !isBrokenSocket(error)) throw error;
+      if (error instanceof MongoServerError && !isTemporary(error))
+        throw new Error(`MongoDB refused an operation: ${error.codeName ?? "no name"} (${error.code}).`);
+      const message = `${what} can't be reached right now. Please try again in a moment.`;
+      throw new DomainError("UNAVAILABLE", message, {}, new Error(`${error.name}, code ${error.code ?? "none"}`));
+    }
+  }
+  return {
+    client,
+    db,
+    asked,
+    ping: () => asked(() => db.command({ ping: 1, maxTimeMS: 1_000 })).then(() => undefined),
+    close: () => client.close(),
+  };
+}
+
+const duplicateKey = 11_000;
+
+export function isDuplicateKey(error: unknown): boolean {
+  return error instanceof MongoServerError && error.code === duplicateKey;
+}
+
+/** A connection that breaks just as the driver writes to it (7.9.0) comes out as the socket's own error. */
+function isBrokenSocket(error: unknown): error is NodeJS.ErrnoException {
+  return (
+    error instanceof Error && /^(EPIPE|ECONN|ETIMEDOUT|ERR_STREAM_)/.test(String((error as NodeJS.ErrnoException).code))
+  );
+}
+
+// A server that stops, starts or hands over to another says so in these (MongoDB's "retryable" and "not primary" errors).
+const temporaryCodes = new Set([
+  6, 7, 64, 89, 91, 112, 134, 189, 251, 262, 317, 358, 9001, 10107, 11600, 11602, 13435, 13436,
+]);
+
+function isTemporary(error: MongoServerError): boolean {
+  return (
+    error.hasErrorLabel("RetryableWriteError") ||
+    error.hasErrorLabel("TransientTransactionError") ||
+    temporaryCodes.has(Number(error.code))
+  );
+}

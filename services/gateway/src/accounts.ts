@@ -1,0 +1,175 @@
+// Routes of accounts and sessions.
+import { derivedId, newId } from "@onsale/kit/ids";
+import type { Account, Session } from "@onsale/proto/account/v1/account";
+import type { Authenticator } from "./authenticate.js";
+import { cache, type Route, route } from "./route.js";
+import * as schema from "./schemas.js";
+import type { Services } from "./services.js";
+
+/** Hashing a password takes its time, and everybody signs up at once. */
+const hashingMs = 15_000;
+const tag = "accounts";
+
+export function accountRoutes({ account }: Services, authenticator: Authenticator): Route[] {
+  return [
+    route(
+      {
+        method: "post",
+        path: "/v1/accounts",
+        operationId: "signUp",
+        tag,
+        summary: "Sign up",
+        description: "A new account is a buyer; operators give other roles.",
+        access: "anyone",
+        limits: ["anonymous", "credentials"],
+        idempotencyKey: "optional",
+        body: schema.newAccount,
+        answers: { 201: { description: "The account.", schema: schema.account } },
+        refusals: ["EMAIL_TAKEN", "PASSWORD_WEAK"],
+      },
+      async ({ body, attempt, rpc }) => {
+        const email = body.email.toLowerCase();
+        // With a key the id is derived, so that a retry whose first answer was lost meets its own account.
+        const accountId = attempt ? derivedId("acc", email, attempt.key) : newId("acc");
+        const { account: made } = await account.signUp(
+          { accountId, email: body.email, password: body.password, name: body.name },
+          rpc(hashingMs),
+        );
+        return { status: 201, body: shownAccount(made) };
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/v1/accounts/me",
+        operationId: "getOwnAccount",
+        tag,
+        summary: "Your account",
+        access: "account",
+        limits: "by caller",
+        answers: { 200: { description: "The account.", schema: schema.account } },
+        refusals: ["ACCOUNT_NOT_FOUND"],
+      },
+      async ({ identity, rpc }) => {
+        const { account: found } = await account.getAccount({ accountId: identity.accountId }, rpc());
+        return { status: 200, body: shownAccount(found) };
+      },
+    ),
+    route(
+      {
+        method: "put",
+        path: "/v1/accounts/{accountId}/roles",
+        operationId: "setRoles",
+        tag,
+        summary: "Set an account's roles",
+        description: "For operators. The account's access tokens carry the new roles from its next refresh on.",
+        access: "account",
+        roles: ["operator"],
+        limits: "by caller",
+        params: schema.accountParams,
+        unknownParam: "ACCOUNT_NOT_FOUND",
+        body: schema.newRoles,
+        answers: { 200: { description: "The account.", schema: schema.account } },
+        refusals: ["ACCOUNT_NOT_FOUND"],
+      },
+      async ({ params, body, rpc }) => {
+        const { account: changed } = await account.setRoles({ accountId: params.accountId, roles: body.roles }, rpc());
+        return { status: 200, body: shownAccount(changed) };
+      },
+    ),
+    route(
+      {
+        method: "post",
+        path: "/v1/sessions",
+        operationId: "logIn",
+        tag,
+        summary: "Log in",
+        access: "anyone",
+        limits: ["anonymous", "credentials"],
+        idempotencyKey: "optional",
+        body: schema.credentials,
+        answers: { 201: { description: "The session.", schema: schema.session } },
+        refusals: ["CREDENTIALS_INVALID", "TOO_MANY_ATTEMPTS"],
+      },
+      async ({ body, clientAddress, rpc }) => {
+        const { account: who, session } = await account.logIn({ ...body, clientAddress }, rpc(hashingMs));
+        return { status: 201, body: shownSession(session, who) };
+      },
+    ),
+    route(
+      {
+        method: "post",
+        path: "/v1/sessions/refresh",
+        operationId: "refreshSession",
+        tag,
+        summary: "Trade a refresh token for new tokens",
+        description:
+          "A refresh token is good for one refresh. Send an Idempotency-Key: when the answer gets lost, the same request gives it again; without a key, the token counts as used twice and the session ends.",
+        access: "anyone",
+        limits: ["anonymous", "credentials"],
+        idempotencyKey: "optional",
+        body: schema.refresh,
+        answers: { 200: { description: "The session, with new tokens.", schema: schema.session } },
+        refusals: ["SESSION_REVOKED"],
+      },
+      async ({ body, rpc }) => {
+        const { account: who, session } = await account.refreshSession(body, rpc());
+        return { status: 200, body: shownSession(session, who) };
+      },
+    ),
+    route(
+      {
+        method: "delete",
+        path: "/v1/sessions/current",
+        operationId: "logOut",
+        tag,
+        summary: "Log out",
+        description:
+          "No refresh is possible any more. Access tokens that were given out end by themselves, within minutes.",
+        access: "account",
+        limits: "by caller",
+        answers: { 204: { description: "Logged out." } },
+      },
+      async ({ identity, rpc }) => {
+        await account.logOut({ accountId: identity.accountId, sessionId: identity.sessionId }, rpc());
+        return { status: 204 };
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/.well-known/jwks.json",
+        operationId: "getAccessTokenKeys",
+        tag,
+        summary: "The public keys of access tokens",
+        access: "anyone",
+        limits: ["anonymous"],
+        answers: { 200: { description: "JWKS.", schema: schema.keySet } },
+      },
+      async () => ({
+        status: 200,
+        body: await authenticator.keys(),
+        headers: { "Cache-Control": cache.brief, "Content-Type": "application/jwk-set+json" },
+      }),
+    ),
+  ];
+}
+
+function shownAccount(account: Account | undefined) {
+  if (!account) throw new Error("the account service answered without an account");
+  const { accountId, email, name, roles, createdAtMs } = account;
+  return { accountId, email, name, roles, createdAt: new Date(createdAtMs).toISOString() };
+}
+
+function shownSession(session: Session | undefined, account: Account | undefined) {
+  if (!session) throw new Error("the account service answered without a session");
+  return {
+    accessToken: session.accessToken,
+    tokenType: "Bearer",
+    expiresAt: new Date(session.accessExpiresAtMs).toISOString(),
+    refreshToken: session.refreshToken,
+    refreshExpiresAt: new Date(session.refreshExpiresAtMs).toISOString(),
+    sessionId: session.sessionId,
+    account: shownAccount(account),
+  };
+}

@@ -1,0 +1,81 @@
+// Layouts: from the organiser's compact form to sections of rows, and from there to what a seat map needs. Pure.
+import { DomainError } from "@onsale/kit/errors";
+import type { Row, Section } from "@onsale/proto/inventory/v1/catalog";
+import type { z } from "zod";
+import { mostSeats, type newSection } from "./schemas.js";
+
+type NewSection = z.output<typeof newSection>;
+
+/** A to Z, AA to AZ, BA, … as on the doors of theatres and the columns of spreadsheets. */
+export function rowLabel(index: number): string {
+  let label = "";
+  for (let rest = index + 1; rest > 0; rest = Math.floor((rest - 1) / 26))
+    label = String.fromCharCode(65 + ((rest - 1) % 26)) + label;
+  return label;
+}
+
+/** Refusal: LAYOUT_INVALID. What a row may be (gaps that exist, …) the inventory judges. */
+export function expandLayout(sections: readonly NewSection[]): Section[] {
+  let seats = 0;
+  return sections.map((section) => {
+    const expanded = expandSection(section);
+    seats += expanded.capacity;
+    if (seats > mostSeats)
+      throw new DomainError("LAYOUT_INVALID", `An event may have at most ${mostSeats} seats.`, { mostSeats });
+    return expanded;
+  });
+}
+
+function expandSection(section: NewSection): Section {
+  const head = { sectionId: section.id, name: section.name, tierId: section.tier };
+  if ("capacity" in section) return { ...head, rows: [], generalAdmission: true, capacity: section.capacity };
+  const rows = Array.isArray(section.rows)
+    ? section.rows.map(({ label, seats, first = 1, gaps = [], blocked = [] }) => ({
+        label,
+        firstSeat: first,
+        seatCount: seats,
+        gaps,
+        blocked,
+      }))
+    : equalRows(section.id, section.rows);
+  return { ...head, rows, generalAdmission: false, capacity: rows.reduce((sum, row) => sum + seatsIn(row), 0) };
+}
+
+function equalRows(
+  sectionId: string,
+  { count, seats, first = 1, gaps = [], blocked = [] }: Extract<NewSection, { rows: { count: number } }>["rows"],
+): Row[] {
+  const rows = Array.from({ length: count }, (_, index) => ({
+    label: rowLabel(index),
+    firstSeat: first,
+    seatCount: seats,
+    gaps: [...gaps],
+    blocked: [] as number[],
+  }));
+  const byLabel = new Map(rows.map((row) => [row.label, row]));
+  for (const seat of blocked) {
+    const [label = "", number = ""] = seat.split("-");
+    const row = byLabel.get(label);
+    if (!row)
+      throw new DomainError(
+        "LAYOUT_INVALID",
+        `Section ${sectionId} has no row ${label}, so its seat ${seat} can't be blocked.`,
+      );
+    row.blocked.push(Number(number));
+  }
+  return rows;
+}
+
+export const seatsIn = ({ seatCount, gaps }: Pick<Row, "seatCount" | "gaps">): number =>
+  Math.max(0, seatCount - new Set(gaps).size);
+
+/** A row as a seat map reads it; empty lists are left out: a stadium has thousands of rows. */
+export function shownRow({ label, firstSeat, seatCount, gaps, blocked }: Row) {
+  return {
+    label,
+    first: firstSeat,
+    count: seatCount,
+    ...(gaps.length > 0 ? { gaps } : {}),
+    ...(blocked.length > 0 ? { blocked } : {}),
+  };
+}

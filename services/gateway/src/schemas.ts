@@ -1,0 +1,469 @@
+// The shapes of the REST API, requests and answers. Objects are strict: an unknown field in a request is refused.
+import { z } from "zod";
+import { roles } from "./authenticate.js";
+
+// ---- what fields are made of
+
+// No control characters, no half surrogates, and none that turn the direction of what follows: a name must not disguise itself.
+const noControls = /^[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]*$/u;
+const noControlsButLines = /^(?:[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]|[\n\t])*$/u;
+
+/** One line of text, trimmed. */
+const line = (max: number) =>
+  z
+    .string()
+    .trim()
+    .min(1, "must not be empty")
+    .max(max, `may have at most ${max} characters`)
+    .regex(noControls, "must not have control characters")
+    .meta({ pattern: noControls.source });
+
+export const idParam = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
+export const accountParams = z.strictObject({ accountId: idParam });
+export const eventParams = z.strictObject({ eventId: idParam });
+export const checkoutParams = z.strictObject({ checkoutId: idParam });
+export const ticketParams = z.strictObject({ ticketId: idParam });
+const seatIdForm = /^[^\s\p{C}]{1,64}$/u;
+export const seatId = z.string().regex(seatIdForm, "must be a seat id").meta({
+  pattern: seatIdForm.source,
+  description: "As in the event's layout: section, row and number.",
+  example: "A-C-12",
+});
+export const sectionId = z
+  .string()
+  .regex(/^[A-Z0-9]{1,12}$/, "must be 1 to 12 of A-Z and 0-9")
+  .meta({ example: "A" });
+const tierId = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z, a-z, 0-9, _ and -")
+  .meta({ example: "standard" });
+const time = z.iso.datetime().meta({ description: "UTC, ISO 8601.", example: "2027-05-01T18:00:00.000Z" });
+const timeIn = z
+  .string()
+  .max(40)
+  .regex(
+    /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})$/,
+    "must be a time in ISO 8601 with its offset, as 2027-05-01T18:00:00Z",
+  )
+  .refine((text) => isTime(text), "must be a time that exists, after 1970")
+  .transform((text) => Date.parse(text))
+  .meta({ type: "string", format: "date-time", example: "2027-05-01T18:00:00Z" });
+const isTime = (text: string) => {
+  const [, year, month, day] = (/^(\d{4})-(\d{2})-(\d{2})/.exec(text) ?? []).map(Number);
+  if (year === undefined || month === undefined || day === undefined) return false;
+  const calendar = new Date(Date.UTC(year, month - 1, day));
+  return calendar.getUTCMonth() === month - 1 && calendar.getUTCDate() === day && Date.parse(text) > 0;
+};
+/** A time, or a day: the day's first or last millisecond in UTC. */
+const dayOrTime = (end: "first" | "last") =>
+  z
+    .string()
+    .max(40)
+    .transform((text, context) => {
+      const whole = /^\d{4}-\d{2}-\d{2}$/.test(text)
+        ? `${text}T${end === "first" ? "00:00:00.000" : "23:59:59.999"}Z`
+        : text;
+      const ms = timeIn.safeParse(whole);
+      if (ms.success) return ms.data;
+      context.addIssue({ code: "custom", message: "must be a day as 2027-05-01, or a time as 2027-05-01T18:00:00Z" });
+      return z.NEVER;
+    })
+    .meta({ type: "string", example: end === "first" ? "2027-05-01" : "2027-05-31" });
+const amount = z.int().min(0).meta({ description: "In the currency's minor unit: 4950 is 49.50 EUR.", example: 4950 });
+const currency = z.string().meta({ description: "ISO 4217.", example: "EUR" });
+const currencies = new Set(Intl.supportedValuesOf("currency"));
+const currencyIn = z
+  .string()
+  .regex(/^[A-Z]{3}$/, "must be a currency's three capital letters, as EUR")
+  .refine((code) => currencies.has(code), "must be a currency of ISO 4217");
+const timeZoneIn = line(64).refine((name) => {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
+  } catch {
+    return false;
+  }
+}, "must be a time zone of the IANA database, as Europe/Berlin");
+
+const cursor = z
+  .string()
+  .max(500)
+  .regex(/^[\x21-\x7e]*$/, "must be a cursor from an earlier answer");
+const limit = (most: number, otherwise: number) =>
+  z
+    .string()
+    .regex(/^\d{1,4}$/, "must be a whole number")
+    .transform(Number)
+    .pipe(z.int().min(1).max(most))
+    .default(otherwise)
+    .meta({ type: "integer", minimum: 1, maximum: most, default: otherwise });
+const nextCursor = z.string().optional().meta({ description: "For the next page; absent on the last." });
+
+// ---- problems
+
+export const problem = z
+  .looseObject({
+    type: z.string().meta({ example: "urn:onsale:problem:SEAT_TAKEN" }),
+    title: z.string().meta({ example: "A seat is not free" }),
+    status: z.int().meta({ example: 409 }),
+    detail: z.string().meta({ description: "What happened and what you can do." }),
+    instance: z.string().meta({ example: "urn:onsale:request:req_01h…" }),
+    code: z.string().meta({ description: "Stable; branch on this.", example: "SEAT_TAKEN" }),
+    requestId: z.string(),
+    retryable: z.boolean().meta({ description: "True: the same request may succeed later, unchanged." }),
+    errors: z
+      .array(
+        z.object({
+          in: z.enum(["body", "query", "header"]),
+          pointer: z.string().optional().meta({ description: "JSON Pointer into the body." }),
+          parameter: z.string().optional(),
+          detail: z.string(),
+        }),
+      )
+      .optional()
+      .meta({ description: "With REQUEST_INVALID: what is wrong, field by field." }),
+    seats: z.array(z.string()).optional().meta({ description: "With SEAT_TAKEN: the seats that are gone." }),
+  })
+  .meta({ id: "Problem", description: "RFC 9457. Some codes carry further members." });
+
+// ---- accounts
+
+const emailForm = /^[^\s@\p{C}]+@[^\s@\p{C}]+\.[^\s@\p{C}]+$/u;
+const email = z
+  .string()
+  .trim()
+  .max(254, "may have at most 254 characters")
+  .regex(emailForm, "must be an e-mail address")
+  .meta({ pattern: emailForm.source, format: "email", example: "ada@example.com" });
+const wellFormed = /^\P{Cs}*$/u;
+const password = z
+  .string()
+  .min(1, "must not be empty")
+  .max(256, "may have at most 256 characters")
+  .regex(wellFormed, "must be well-formed text")
+  .meta({ pattern: wellFormed.source, format: "password" });
+const role = z.enum(roles);
+
+export const newAccount = z
+  .strictObject({ email, password, name: line(100).meta({ example: "Ada" }) })
+  .meta({ id: "NewAccount" });
+export const account = z
+  .object({ accountId: z.string(), email: z.string(), name: z.string(), roles: z.array(z.string()), createdAt: time })
+  .meta({ id: "Account" });
+export const newRoles = z
+  .strictObject({
+    roles: z
+      .array(role)
+      .max(roles.length)
+      .refine((list) => new Set(list).size === list.length, "must not repeat"),
+  })
+  .meta({ id: "NewRoles" });
+export const credentials = z.strictObject({ email, password }).meta({ id: "Credentials" });
+export const refresh = z
+  .strictObject({
+    refreshToken: z
+      .string()
+      .min(1)
+      .max(2048)
+      .regex(/^[\x21-\x7e]+$/, "must be a refresh token"),
+  })
+  .meta({ id: "Refresh" });
+export const session = z
+  .object({
+    accessToken: z.string().meta({ description: "JWT for the Authorization header." }),
+    tokenType: z.literal("Bearer"),
+    expiresAt: time,
+    refreshToken: z.string().meta({ description: "Good for one refresh; used twice, it ends the session." }),
+    refreshExpiresAt: time,
+    sessionId: z.string(),
+    account,
+  })
+  .meta({ id: "Session" });
+
+// ---- events
+
+const venue = z
+  .object({ name: z.string(), city: z.string(), country: z.string(), timeZone: z.string() })
+  .meta({ id: "Venue" });
+const tier = z.object({ id: z.string(), name: z.string(), amount }).meta({ id: "PriceTier" });
+const eventFields = {
+  eventId: z.string(),
+  name: z.string(),
+  description: z.string(),
+  venue,
+  status: z.enum(["draft", "published"]),
+  startsAt: time,
+  onSaleAt: time,
+  offSaleAt: time.meta({ description: "The sale ends; the event's start, if the organiser gave none." }),
+  currency,
+  seatsPerPerson: z.int(),
+  tiers: z.array(tier),
+  capacity: z.int().meta({ description: "Places in all, blocked ones included." }),
+  layoutVersion: z.string(),
+};
+export const event = z.object(eventFields).meta({ id: "Event" });
+export const eventPage = z.object({ events: z.array(event), nextCursor }).meta({ id: "EventPage" });
+export const eventWithSections = z
+  .object({
+    ...eventFields,
+    sections: z.array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        tier: z.string(),
+        capacity: z.int(),
+        generalAdmission: z.boolean(),
+      }),
+    ),
+  })
+  .meta({ id: "EventWithSections" });
+export const eventSearch = z.strictObject({
+  q: line(200)
+    .optional()
+    .meta({ description: "Words in the name, the venue or the city; case and accents do not matter." }),
+  city: line(100).optional(),
+  from: dayOrTime("first")
+    .optional()
+    .meta({ description: "Starts at this time or later; a day means its first moment in UTC." }),
+  to: dayOrTime("last")
+    .optional()
+    .meta({ description: "Starts at this time or earlier; a day means its last moment in UTC." }),
+  cursor: cursor.optional(),
+  limit: limit(100, 20),
+});
+export const availability = z
+  .object({
+    sections: z.array(z.object({ section: z.string(), free: z.int(), held: z.int(), sold: z.int(), blocked: z.int() })),
+    totals: z.object({ free: z.int(), held: z.int(), sold: z.int(), blocked: z.int() }),
+    asOf: time,
+  })
+  .meta({ id: "Availability" });
+export const layout = z
+  .object({
+    eventId: z.string(),
+    layoutVersion: z.string(),
+    seatCount: z.int().meta({
+      description: "Seats in the layout order, so in /seats/state; places of general admission are not in it.",
+    }),
+    sections: z.array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        tier: z.string(),
+        capacity: z.int(),
+        generalAdmission: z.boolean(),
+        rows: z.array(
+          z.object({
+            label: z.string(),
+            first: z.int().meta({ description: "Number of the first position; they count up by one." }),
+            count: z.int().meta({ description: "Positions, gaps included." }),
+            gaps: z.array(z.int()).optional().meta({ description: "Numbers without a seat." }),
+            blocked: z.array(z.int()).optional().meta({ description: "Numbers of seats that are not for sale." }),
+          }),
+        ),
+      }),
+    ),
+  })
+  .meta({ id: "Layout" });
+
+// ---- organisers
+
+export const mostSeats = 60_000;
+const rowLabel = z
+  .string()
+  .regex(/^[A-Z0-9]{1,4}$/, "must be 1 to 4 of A-Z and 0-9")
+  .meta({ example: "C" });
+const seatNumber = z.int().min(1).max(9_999);
+const row = z.strictObject({
+  label: rowLabel,
+  seats: z.int().min(1).max(2000).meta({ description: "Positions, gaps included." }),
+  first: seatNumber.optional().meta({ description: "Number of the first position; 1 by default." }),
+  gaps: z.array(seatNumber).max(2000).optional(),
+  blocked: z.array(seatNumber).max(2000).optional(),
+});
+const rowBlock = z.strictObject({
+  count: z.int().min(1).max(1000).meta({ description: "So many rows, labelled A to Z, AA, AB, …" }),
+  seats: z.int().min(1).max(2000).meta({ description: "Positions in each row, gaps included." }),
+  first: seatNumber.optional(),
+  gaps: z.array(seatNumber).max(2000).optional().meta({ description: "Numbers without a seat, in every row." }),
+  blocked: z
+    .array(z.string().regex(/^[A-Z]{1,4}-[1-9]\d{0,3}$/, "must be a row and a number, as C-12"))
+    .max(mostSeats)
+    .optional()
+    .meta({ description: "Seats that are not for sale, as row-number.", example: ["A-1", "A-2"] }),
+});
+const sectionHead = { id: sectionId, name: line(100), tier: tierId };
+export const newSection = z.union([
+  z.strictObject({ ...sectionHead, rows: z.array(row).min(1).max(1000) }).meta({ id: "NewSectionOfRows" }),
+  z.strictObject({ ...sectionHead, rows: rowBlock }).meta({ id: "NewSectionOfEqualRows" }),
+  z
+    .strictObject({ ...sectionHead, capacity: z.int().min(1).max(mostSeats) })
+    .meta({ id: "NewGeneralAdmissionSection" }),
+]);
+export const newEvent = z
+  .strictObject({
+    name: line(200),
+    description: z
+      .string()
+      .max(5000, "may have at most 5000 characters")
+      .regex(noControlsButLines, "must not have control characters but line breaks")
+      .meta({ pattern: noControlsButLines.source })
+      .optional(),
+    venue: z.strictObject({
+      name: line(200),
+      city: line(100),
+      country: z.string().regex(/^[A-Z]{2}$/, "must be a country's two capital letters, as DE"),
+      timeZone: timeZoneIn,
+    }),
+    startsAt: timeIn,
+    onSaleAt: timeIn,
+    offSaleAt: timeIn.optional().meta({ description: "The event's start, if left out." }),
+    currency: currencyIn,
+    seatsPerPerson: z.int().min(1).max(50).optional().meta({ description: "8 by default.", default: 8 }),
+    tiers: z
+      .array(z.strictObject({ id: tierId, name: line(100), amount: z.int().min(1).max(99_999_999) }))
+      .min(1)
+      .max(50),
+    sections: z.array(newSection).min(1).max(500),
+  })
+  .meta({ id: "NewEvent" });
+
+// ---- checkouts
+
+export const mostSeatsInCheckout = 50;
+const seatChoice = z
+  .strictObject({
+    eventId: idParam,
+    seats: z
+      .array(seatId)
+      .min(1, "name at least one seat")
+      .max(mostSeatsInCheckout, `at most ${mostSeatsInCheckout} seats in one checkout`)
+      .refine((list) => new Set(list).size === list.length, "a seat is named twice"),
+  })
+  .meta({ id: "SeatChoice" });
+const quantityChoice = z
+  .strictObject({
+    eventId: idParam,
+    section: sectionId,
+    quantity: z
+      .int()
+      .min(1, "at least one seat")
+      .max(mostSeatsInCheckout, `at most ${mostSeatsInCheckout} seats in one checkout`),
+  })
+  .meta({ id: "QuantityChoice", description: "Places of general admission, or the best adjacent seats of a section." });
+export const newCheckout = z.union([seatChoice, quantityChoice]).meta({ id: "NewCheckout" });
+
+const soldSeat = z.object({
+  seatId: z.string(),
+  section: z.string(),
+  row: z.string().meta({ description: "Empty in general admission." }),
+  number: z.string(),
+  tier: z.string(),
+  amount,
+});
+const checkoutFields = {
+  checkoutId: z.string(),
+  eventId: z.string(),
+  deadline: time.optional().meta({ description: "Pay before this time." }),
+  seats: z.array(soldSeat),
+  amount,
+  currency,
+  decline: z
+    .object({ code: z.string(), message: z.string() })
+    .optional()
+    .meta({ description: "Why the last payment was declined. While the checkout is held you may try again." }),
+  actionUrl: z
+    .string()
+    .optional()
+    .meta({ description: "With status requires_action: send the buyer here to approve the payment." }),
+  reason: z.string().optional().meta({ description: "Why it ended without tickets." }),
+  tickets: z.array(z.string()).meta({ description: "Ticket ids, once completed." }),
+};
+const checkoutStatus = z.enum(["held", "paying", "requires_action", "completed", "expired", "cancelled", "refunded"]);
+export const checkout = z.object({ status: checkoutStatus, ...checkoutFields }).meta({ id: "Checkout" });
+export const paidCheckout = z
+  .object({
+    status: z.enum([...checkoutStatus.options, "declined"]).meta({
+      description: "declined: not charged, still held until the deadline, try again with a new Idempotency-Key.",
+    }),
+    ...checkoutFields,
+  })
+  .meta({ id: "PaidCheckout" });
+export const newPayment = z
+  .strictObject({
+    paymentMethodId: z
+      .string()
+      .regex(/^pm_[A-Za-z0-9_]{1,250}$/, "must be a Stripe payment method, pm_…; never a card number")
+      .meta({ example: "pm_card_visa" }),
+  })
+  .meta({ id: "NewPayment" });
+
+// ---- orders and tickets
+
+const ticketEvent = z.object({
+  eventId: z.string(),
+  name: z.string(),
+  startsAt: time,
+  venue: z.string(),
+  city: z.string(),
+  timeZone: z.string(),
+});
+export const order = z
+  .object({
+    checkoutId: z.string(),
+    event: ticketEvent,
+    seats: z.array(soldSeat),
+    amount,
+    amountRefunded: amount,
+    currency,
+    status: z.enum(["completed", "partially_refunded", "refunded"]),
+    createdAt: time,
+    tickets: z.array(z.string()),
+  })
+  .meta({ id: "Order" });
+export const orderPage = z.object({ orders: z.array(order), nextCursor }).meta({ id: "OrderPage" });
+export const ticket = z
+  .object({
+    ticketId: z.string(),
+    checkoutId: z.string(),
+    event: ticketEvent,
+    seat: soldSeat,
+    currency,
+    status: z.enum(["valid", "void"]),
+    issuedAt: time,
+    voidedAt: time.optional(),
+    token: z.string().optional().meta({ description: "While valid: a compact JWS (EdDSA), what the QR code carries." }),
+    qrSvg: z.string().optional().meta({ description: "While valid, and only for a single ticket: an SVG image." }),
+  })
+  .meta({ id: "Ticket" });
+export const ticketPage = z.object({ tickets: z.array(ticket), nextCursor }).meta({ id: "TicketPage" });
+export const page = z.strictObject({ cursor: cursor.optional(), limit: limit(100, 20) });
+export const newRefund = z
+  .strictObject({
+    seats: z
+      .array(seatId)
+      .min(1)
+      .max(mostSeatsInCheckout)
+      .refine((list) => new Set(list).size === list.length, "a seat is named twice")
+      .optional()
+      .meta({ description: "The seats that are given back; all of the order's, if left out." }),
+    amount: z
+      .int()
+      .min(1)
+      .optional()
+      .meta({ description: "Minor units; if left out, the price of the seats, or all that is left of the order." }),
+  })
+  .meta({ id: "NewRefund" });
+export const refund = z
+  .object({
+    refundId: z.string(),
+    checkoutId: z.string(),
+    status: z.enum(["refunded", "pending"]),
+    amount: amount.optional(),
+    seats: z.array(z.string()).optional(),
+  })
+  .meta({ id: "Refund" });
+
+export const keySet = z
+  .object({ keys: z.array(z.looseObject({})) })
+  .meta({ id: "KeySet", description: "JWKS (RFC 7517)." });
+export const webhookReceipt = z.object({ received: z.literal(true) }).meta({ id: "WebhookReceipt" });

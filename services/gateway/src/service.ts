@@ -1,0 +1,167 @@
+// Puts the gateway together: lines to the services, Temporal and Valkey, then the routes, then the HTTP server.
+import { setMaxListeners } from "node:events";
+import { createServer, STATUS_CODES } from "node:http";
+import type { Duplex } from "node:stream";
+import { DomainError } from "@onsale/kit/errors";
+import { newId } from "@onsale/kit/ids";
+import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
+import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { accountRoutes } from "./accounts.js";
+import { createApp } from "./app.js";
+import { type Authenticator, createAuthenticator } from "./authenticate.js";
+import { buyRoutes } from "./buy.js";
+import { createCheckouts } from "./checkouts.js";
+import type { gatewaySettings } from "./config.js";
+import { eventRoutes } from "./events.js";
+import { createIdempotency } from "./idempotency.js";
+import { documentationRoutes } from "./openapi.js";
+import { operationRoutes } from "./operations.js";
+import { orderRoutes } from "./orders.js";
+import { organiserRoutes } from "./organiser.js";
+import { problemMediaType, problemOf } from "./problem.js";
+import { createRateLimits } from "./rate-limit.js";
+import type { Route } from "./route.js";
+import { closeServices, connectServices, type Services } from "./services.js";
+import { connectTemporal, type Temporal } from "./temporal.js";
+import { connectValkey, createAnswerStore } from "./valkey.js";
+import { webhookRoutes } from "./webhooks.js";
+
+type GatewayContext = ContextOf<typeof gatewaySettings>;
+
+export async function startGateway(context: GatewayContext): Promise<RunningService> {
+  const { config, log, metrics, lifecycle, trust } = context;
+
+  const valkey = connectValkey(config.REDIS_URL, log);
+  lifecycle.onStop("valkey", () => valkey.disconnect());
+  const services = connectServices(
+    {
+      account: config.ACCOUNT_ADDRESS,
+      inventory: config.INVENTORY_ADDRESS,
+      payment: config.PAYMENT_ADDRESS,
+      ticket: config.TICKET_ADDRESS,
+    },
+    trust,
+  );
+  lifecycle.onStop("services", () => closeServices(services));
+  const temporal = connectTemporal({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE, log });
+  lifecycle.onStop("temporal", () => temporal.close());
+  const authenticator = createAuthenticator({
+    fetchKeys: async () => (await services.account.getVerificationKeys({}, { deadlineMs: 3_000 })).jwksJson,
+    issuer: config.ACCESS_TOKEN_ISSUER,
+    audience: config.ACCESS_TOKEN_AUDIENCE,
+    log,
+  });
+  lifecycle.onStop("authenticator", () => authenticator.stop());
+
+  const ready = () => lifecycle.running() && authenticator.ready();
+  const closing = new AbortController();
+  setMaxListeners(0, closing.signal); // one for each payment that waits
+  const routes = apiRoutes({ ...context, services, temporal, authenticator, ready });
+  const app = createApp({
+    routes,
+    authenticator,
+    idempotency: createIdempotency(createAnswerStore(valkey, config.REDIS_PREFIX), log, config.IDEMPOTENCY_SECRET),
+    rateLimits: config.RATE_LIMITS
+      ? createRateLimits(valkey, config.REDIS_PREFIX, {
+          anonymous: config.RATE_ANONYMOUS,
+          account: config.RATE_ACCOUNT,
+          credentials: config.RATE_CREDENTIALS,
+          webhooks: config.RATE_WEBHOOKS,
+        })
+      : undefined,
+    trustProxy: config.TRUST_PROXY,
+    corsOrigins: config.CORS_ORIGINS,
+    closing: closing.signal,
+    metrics,
+    log,
+  });
+
+  const server = createServer(
+    {
+      // Whoever sends slowly on purpose is cut off; a load balancer keeps idle connections for less than 65 s.
+      headersTimeout: 10_000,
+      requestTimeout: 30_000,
+      keepAliveTimeout: 65_000,
+      connectionsCheckingInterval: 2_000,
+      maxHeaderSize: 16 * 1024,
+    },
+    app,
+  );
+  // A body is asked for only when it is about to be read.
+  server.on("checkContinue", (request, response) => void app(request, response));
+  server.on("clientError", answerBrokenRequest);
+  const [host, port] = splitAddress(config.HTTP_LISTEN);
+  await listenOn(server, host, port);
+  lifecycle.onStop("http server", async () => {
+    if (config.DRAIN_DELAY_SECONDS > 0)
+      await new Promise((done) => setTimeout(done, config.DRAIN_DELAY_SECONDS * 1000));
+    closing.abort();
+    const cut = setTimeout(
+      () => server.closeAllConnections(),
+      Math.max(config.SHUTDOWN_GRACE_SECONDS - config.DRAIN_DELAY_SECONDS - 1, 0.5) * 1000,
+    );
+    const closed = new Promise<void>((done) => server.close(() => done()));
+    server.closeIdleConnections();
+    await closed;
+    clearTimeout(cut);
+  });
+
+  return { port: (server.address() as { port: number }).port, ready };
+}
+
+export interface ApiDependencies extends Pick<GatewayContext, "config" | "log" | "metrics"> {
+  readonly services: Services;
+  readonly temporal: Temporal;
+  readonly authenticator: Authenticator;
+  readonly ready: () => boolean;
+}
+
+/** Every route that is served, the documentation's own included. */
+export function apiRoutes({
+  config,
+  log,
+  metrics,
+  services,
+  temporal,
+  authenticator,
+  ready,
+}: ApiDependencies): Route[] {
+  const checkouts = createCheckouts({ temporal, services, log });
+  const taskQueue = config.TASK_QUEUE;
+  const routes: Route[] = [
+    ...accountRoutes(services, authenticator),
+    ...eventRoutes(services),
+    ...organiserRoutes(services),
+    ...buyRoutes({
+      services,
+      temporal,
+      checkouts,
+      taskQueue,
+      paymentWaitMs: config.PAYMENT_WAIT_SECONDS * 1000,
+      publicUrl: config.PUBLIC_URL,
+      log,
+    }),
+    ...orderRoutes({ services, temporal, taskQueue, refundWaitMs: config.REFUND_WAIT_SECONDS * 1000 }),
+    ...webhookRoutes({ services, temporal, checkouts, taskQueue }),
+    ...operationRoutes(metrics, ready),
+  ];
+  return [...routes, ...documentationRoutes(routes)];
+}
+
+/** What is not HTTP, or comes too slowly, never becomes a request; it gets its problem document all the same. */
+function answerBrokenRequest(error: Error & { code?: string }, socket: Duplex): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? 431 : error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : 400;
+  const detail =
+    status === 431
+      ? "The headers are too large."
+      : status === 408
+        ? "The request did not arrive in time."
+        : "This is not valid HTTP.";
+  const problem = problemOf(new DomainError("REQUEST_INVALID", detail), newId("req")).body;
+  const body = JSON.stringify({ ...problem, status });
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: ${problemMediaType}\r\n` +
+      `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

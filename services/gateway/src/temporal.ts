@@ -1,0 +1,337 @@
+// The gateway's line to Temporal: starts, looks at, updates and signals workflows, each within a bound. Knows no checkout.
+import { status as Grpc } from "@grpc/grpc-js";
+import { DomainError, isRefusalCode, type RefusalDetails } from "@onsale/kit/errors";
+import type { Logger } from "@onsale/kit/log";
+import {
+  Client,
+  Connection,
+  isGrpcServiceError,
+  NamespaceNotFoundError,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from "@temporalio/client";
+import {
+  ApplicationFailure,
+  defaultPayloadConverter,
+  defineSearchAttributeKey,
+  SearchAttributeType,
+  TypedSearchAttributes,
+} from "@temporalio/common";
+
+export interface Start {
+  readonly type: string;
+  readonly workflowId: string;
+  readonly taskQueue: string;
+  readonly input: unknown;
+  /** Keyword search attributes. */
+  readonly attributes?: Readonly<Record<string, string>>;
+  readonly summary?: string;
+  readonly details?: string;
+  /** May a closed workflow of this id be followed by another? No, unless said so. */
+  readonly mayRepeat?: boolean;
+}
+
+export type Started =
+  /** It runs: started now or before. */
+  | { readonly kind: "running" }
+  /** It ran, and has closed. */
+  | { readonly kind: "closed" }
+  /** It does not run, for certain. */
+  | { readonly kind: "not-started"; readonly cause: unknown }
+  /** It may run. */
+  | { readonly kind: "unknown"; readonly cause: unknown };
+
+export interface Description {
+  readonly open: boolean;
+  /** COMPLETED when it returned; FAILED, TERMINATED, TIMED_OUT, CANCELLED, … otherwise. */
+  readonly status: string;
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export type Outcome<Result> =
+  | { readonly kind: "done"; readonly result: Result }
+  /** Taken, and not decided within the wait. */
+  | { readonly kind: "pending" }
+  /** The workflow has closed, or never was. */
+  | { readonly kind: "gone" };
+
+export type Temporal = ReturnType<typeof connectTemporal>;
+
+const briefMs = 3_000;
+
+export function connectTemporal(settings: { address: string; namespace: string; log: Logger }) {
+  const { namespace, log } = settings;
+  const connection = Connection.lazy({
+    address: settings.address,
+    // Retries are made here, where it is known whether the first try may have had an effect.
+    interceptors: [],
+    channelArgs: { "grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000 },
+  });
+  const { workflow: client } = new Client({ connection, namespace });
+  const within = <Result>(ms: number, work: () => Promise<Result>): Promise<Result> =>
+    connection.withDeadline(Date.now() + ms, work);
+  const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
+
+  async function startOnce(start: Start, ms: number): Promise<Started> {
+    const pairs = Object.entries(start.attributes ?? {}).map(([name, value]) => ({ key: keyword(name), value }));
+    try {
+      await within(ms, () =>
+        client.start(start.type, {
+          workflowId: start.workflowId,
+          taskQueue: start.taskQueue,
+          args: [start.input],
+          workflowIdReusePolicy: start.mayRepeat ? "ALLOW_DUPLICATE" : "REJECT_DUPLICATE",
+          workflowIdConflictPolicy: "USE_EXISTING",
+          typedSearchAttributes: new TypedSearchAttributes(pairs),
+          ...(start.summary === undefined ? {} : { staticSummary: start.summary }),
+          ...(start.details === undefined ? {} : { staticDetails: start.details }),
+        }),
+      );
+      return { kind: "running" };
+    } catch (cause) {
+      if (cause instanceof WorkflowExecutionAlreadyStartedError) return { kind: "closed" };
+      return isDefinite(cause) ? { kind: "not-started", cause } : { kind: "unknown", cause };
+    }
+  }
+
+  return {
+    /**
+     * Starts a workflow, or finds it running. Tried a few times within the budget; the start is the same each time
+     * (by id), so that a try whose answer was lost is met by the next.
+     */
+    async start(start: Start, budgetMs = 6_000): Promise<Started> {
+      const end = Date.now() + budgetMs;
+      let mayRun = false;
+      for (let attempt = 1; ; attempt++) {
+        const left = end - Date.now();
+        const started = await startOnce(start, Math.min(2_500, Math.max(left, 250)));
+        if (started.kind === "running" || started.kind === "closed") return started;
+        log.warn({ err: started.cause, workflowId: start.workflowId, attempt, kind: started.kind }, "a start failed");
+        mayRun ||= started.kind === "unknown";
+        const pauseMs = 100 * 2 ** attempt;
+        if (
+          attempt >= 4 ||
+          Date.now() + pauseMs >= end ||
+          (started.kind === "not-started" && !isPassing(started.cause))
+        )
+          return { kind: mayRun ? "unknown" : "not-started", cause: started.cause };
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    },
+
+    /** undefined: there is no such workflow, or it was forgotten after its retention. */
+    async describe(workflowId: string): Promise<Description | undefined> {
+      try {
+        const found = await within(briefMs, () => client.getHandle(workflowId).describe());
+        const attributes: Record<string, string> = {};
+        for (const { key, value } of found.typedSearchAttributes.getAll())
+          if (typeof value === "string") attributes[key.name] = value;
+        return { open: found.status.name === "RUNNING", status: found.status.name, attributes };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return undefined;
+        throw broken(error);
+      }
+    },
+
+    /** Asks a running workflow; needs a worker. */
+    async query<Result>(workflowId: string, name: string): Promise<Result> {
+      try {
+        return await within(briefMs, () => client.getHandle(workflowId).query<Result>(name));
+      } catch (error) {
+        throw broken(error);
+      }
+    },
+
+    /** What a workflow returned; needs no worker. Pending when it has not returned within the wait. */
+    async result<Result>(workflowId: string, waitMs = briefMs, signal?: AbortSignal): Promise<Outcome<Result>> {
+      try {
+        const result = await waiting(waitMs, signal, () => client.getHandle(workflowId).result());
+        return { kind: "done", result: result as Result };
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return { kind: "gone" };
+        if (isTimeout(error)) return { kind: "pending" };
+        if (error instanceof WorkflowFailedError) throw refusalOf(error.cause) ?? broken(error);
+        throw broken(error);
+      }
+    },
+
+    /** What it was started with; needs no worker. */
+    async input<Input>(workflowId: string): Promise<Input> {
+      try {
+        const { history } = await within(briefMs, () =>
+          client.workflowService.getWorkflowExecutionHistory({
+            namespace,
+            execution: { workflowId },
+            maximumPageSize: 1,
+          }),
+        );
+        const payload = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
+        if (!payload) throw new Error("the history begins without an input");
+        return defaultPayloadConverter.fromPayload(payload) as Input;
+      } catch (error) {
+        throw broken(error);
+      }
+    },
+
+    /**
+     * Sends an Update and waits for its outcome. The same updateId is the same Update.
+     * Refusals: what the workflow refuses with; DEADLINE_EXCEEDED when no worker took it in time, and whether one will is unknown.
+     */
+    async update<Result>(
+      workflowId: string,
+      name: string,
+      update: { updateId: string; input: readonly unknown[]; waitMs: number; signal?: AbortSignal },
+    ): Promise<Outcome<Result>> {
+      const handle = client.getHandle(workflowId);
+      const end = Date.now() + update.waitMs;
+      const left = () => end - Date.now();
+      let accepted = false;
+      try {
+        const started = await waiting(left(), update.signal, () =>
+          handle.startUpdate<Result, [unknown, ...unknown[]]>(name, {
+            updateId: update.updateId,
+            args: update.input as [unknown, ...unknown[]],
+            waitForStage: "ACCEPTED",
+          }),
+        );
+        accepted = true;
+        return { kind: "done", result: (await waiting(left(), update.signal, () => started.result())) as Result };
+      } catch (error) {
+        return outcomeOf(error, accepted);
+      }
+    },
+
+    /** The outcome of an Update that was sent before; needs no worker when it is decided. */
+    async updateOutcome<Result>(workflowId: string, updateId: string): Promise<Outcome<Result>> {
+      try {
+        const handle = client.getHandle(workflowId).getUpdateHandle<Result>(updateId);
+        return { kind: "done", result: await waiting(1_000, undefined, () => handle.result()) };
+      } catch (error) {
+        return outcomeOf(error, true);
+      }
+    },
+
+    /** False: it has closed, or never was. Throws while it is unknown whether the signal was stored. */
+    async signal(workflowId: string, name: string): Promise<boolean> {
+      try {
+        await within(briefMs, () => client.getHandle(workflowId).signal(name));
+        return true;
+      } catch (error) {
+        if (error instanceof WorkflowNotFoundError) return false;
+        throw broken(error);
+      }
+    },
+
+    close: () => connection.close(),
+  };
+
+  /**
+   * Waits so long, or until the signal, then gives up as cancelled. The RPC's own deadline lies later: near its end Temporal
+   * answers long polls at once, and the client would poll as fast as it can. And the client never takes its listener off
+   * a signal; ours lives as long as the process, hence one for each wait in between.
+   */
+  async function waiting<Result>(
+    ms: number,
+    signal: AbortSignal | undefined,
+    work: () => Promise<Result>,
+  ): Promise<Result> {
+    const own = new AbortController();
+    const giveUp = () => own.abort();
+    const timer = setTimeout(giveUp, Math.max(ms, 50));
+    if (signal?.aborted) giveUp();
+    signal?.addEventListener("abort", giveUp);
+    try {
+      return await within(ms + 10_000, () => connection.withAbortSignal(own.signal, work));
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", giveUp);
+    }
+  }
+}
+
+function outcomeOf<Result>(error: unknown, accepted: boolean): Outcome<Result> {
+  if (error instanceof WorkflowNotFoundError) return { kind: "gone" };
+  if (error instanceof WorkflowUpdateFailedError) {
+    if (endedMeanwhile(error.cause)) return { kind: "gone" };
+    throw refusalOf(error.cause) ?? broken(error);
+  }
+  if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isTimeout(error)) {
+    if (accepted) return { kind: "pending" };
+    throw new DomainError(
+      "DEADLINE_EXCEEDED",
+      "This was not taken up in time, and whether it still will be is unknown. Sending it again with the same Idempotency-Key is safe.",
+      {},
+      error,
+    );
+  }
+  throw broken(error);
+}
+
+/** An Update that was accepted and whose workflow closed before deciding it. */
+const endedMeanwhile = (cause: unknown): boolean =>
+  cause instanceof ApplicationFailure && cause.type === "AcceptedUpdateCompletedWorkflow";
+
+/** The refusal that a workflow's failure carries in its type, if it does. */
+function refusalOf(cause: unknown): DomainError | undefined {
+  for (let error = cause; error instanceof Error; error = error.cause) {
+    if (!(error instanceof ApplicationFailure) || !error.type || !isRefusalCode(error.type)) continue;
+    const [details] = (error.details ?? []) as unknown[];
+    const facts = typeof details === "object" && details !== null ? (details as RefusalDetails) : {};
+    return new DomainError(error.type, error.message, facts, error);
+  }
+  return undefined;
+}
+
+function grpcStatusOf(error: unknown): { code: Grpc; details: string } | undefined {
+  for (let cause = error; cause instanceof Error; cause = cause.cause)
+    if (isGrpcServiceError(cause)) return { code: cause.code, details: cause.details ?? "" };
+  return undefined;
+}
+
+function isTimeout(error: unknown): boolean {
+  const code = grpcStatusOf(error)?.code;
+  return code === Grpc.DEADLINE_EXCEEDED || code === Grpc.CANCELLED;
+}
+
+/** Statuses with which Temporal says that it did not do it. */
+const definite: readonly Grpc[] = [
+  Grpc.INVALID_ARGUMENT,
+  Grpc.NOT_FOUND,
+  Grpc.PERMISSION_DENIED,
+  Grpc.UNAUTHENTICATED,
+  Grpc.FAILED_PRECONDITION,
+  Grpc.RESOURCE_EXHAUSTED,
+  Grpc.UNIMPLEMENTED,
+];
+
+function isDefinite(error: unknown): boolean {
+  if (error instanceof NamespaceNotFoundError) return true;
+  const status = grpcStatusOf(error);
+  if (!status) return false;
+  return definite.includes(status.code) || neverSent(status);
+}
+
+/** grpc-js had no connection to send it over (its words, from its load balancers). */
+const neverSent = ({ code, details }: { code: Grpc; details: string }): boolean =>
+  code === Grpc.UNAVAILABLE && details.includes("No connection established");
+
+/** Did not happen now, and may in a moment? */
+function isPassing(error: unknown): boolean {
+  const status = grpcStatusOf(error);
+  return status !== undefined && (status.code === Grpc.RESOURCE_EXHAUSTED || neverSent(status));
+}
+
+function broken(error: unknown): DomainError {
+  if (error instanceof DomainError) return error;
+  if (isTimeout(error))
+    return new DomainError("DEADLINE_EXCEEDED", "Checkouts took too long to answer. Please try again.", {}, error);
+  return new DomainError(
+    "UNAVAILABLE",
+    "Checkouts can't be reached right now. Please try again in a few seconds.",
+    {},
+    error,
+  );
+}

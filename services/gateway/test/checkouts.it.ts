@@ -1,0 +1,735 @@
+// Checkouts over REST with a real Temporal: starting, retrying, paying, cancelling, webhooks, refunds; with and without a worker.
+import { createServer, type Socket } from "node:net";
+import { fileURLToPath } from "node:url";
+import { DomainError } from "@onsale/kit/errors";
+import { derivedId } from "@onsale/kit/ids";
+import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { OrderStatus } from "@onsale/proto/ticket/v1/ticket";
+import { checkoutWorkflowId, latePaymentWorkflowId, searchAttributes } from "@onsale/workflows/contract";
+import { Client, Connection } from "@temporalio/client";
+import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
+import { aHold, anEvent, anOrder, aPayment, eventually, type Harness, startHarness } from "./harness.js";
+
+const backing = inject("backing");
+let gateway: Harness;
+let temporal: Client;
+let valkey: Redis;
+let stopWorker: () => Promise<void>;
+
+beforeAll(async () => {
+  gateway = await startHarness({ ...backing, settings: { PAYMENT_WAIT_SECONDS: "2", REFUND_WAIT_SECONDS: "2" } });
+  valkey = new Redis(backing.redisUrl);
+  const connection = await Connection.connect({ address: backing.temporalAddress });
+  temporal = new Client({ connection });
+  Runtime.install({
+    logger: new DefaultLogger("ERROR"),
+    telemetryOptions: { logging: { forward: {}, filter: "ERROR" } },
+  });
+  await registerAttributes(connection);
+  const native = await NativeConnection.connect({ address: backing.temporalAddress });
+  const worker = await Worker.create({
+    connection: native,
+    taskQueue: gateway.taskQueue,
+    workflowsPath: fileURLToPath(new URL("./tiny-workflows.ts", import.meta.url)),
+  });
+  const running = worker.run();
+  stopWorker = async () => {
+    worker.shutdown();
+    await running;
+    await native.close();
+    await connection.close();
+  };
+}, 120_000);
+afterEach(() => gateway.reset());
+afterAll(async () => {
+  await gateway.stop();
+  await stopWorker();
+  valkey.disconnect();
+});
+
+let counter = 0;
+/** Each test has its own buyer and seat. */
+async function aBuyer(over: { deadlineMs?: number } = {}) {
+  counter += 1;
+  const accountId = `acc_${gateway.run}_${counter}`;
+  const token = await gateway.token(accountId);
+  const key = `key-${counter}`;
+  const seat = `A-A-${counter}`;
+  gateway.replies.seats = {
+    hold: async () => aHold([seat], over),
+    releaseHold: async () => ({ released: 1 }),
+  };
+  const body = { eventId: "evt_1", seats: [seat] };
+  const buy = (asked: object = {}) => gateway.post("/v1/checkouts", { token, key, body, ...asked });
+  const checkoutId = derivedId("chk", accountId, key);
+  const pay = (paymentMethodId: string, payKey: string) =>
+    gateway.post(`/v1/checkouts/${checkoutId}/payment`, { token, key: payKey, body: { paymentMethodId } });
+  const look = () => gateway.get(`/v1/checkouts/${checkoutId}`, { token });
+  const cancel = () => gateway.delete(`/v1/checkouts/${checkoutId}`, { token });
+  return { accountId, token, key, seat, body, buy, checkoutId, pay, look, cancel, path: `/v1/checkouts/${checkoutId}` };
+}
+const callsOf = (method: string) => gateway.calls.filter((call) => call.method === method);
+/** Valkey loses what it has of this gateway. */
+async function flush(): Promise<void> {
+  const keys = await valkey.keys(`${gateway.redisPrefix}answer:*`);
+  if (keys.length > 0) await valkey.del(...keys);
+}
+
+describe("a won hold", () => {
+  test("becomes a checkout, findable and readable for operators", async () => {
+    const { buy, seat, accountId, checkoutId } = await aBuyer();
+    const told = await buy();
+    expect(told.status, told.text).toBe(201);
+    expect(told.body).toEqual({
+      checkoutId,
+      eventId: "evt_1",
+      status: "held",
+      deadline: expect.stringMatching(/^\d{4}-.*Z$/),
+      seats: [{ seatId: seat, section: "A", row: "A", number: String(counter), tier: "standard", amount: 4950 }],
+      amount: 4950,
+      currency: "EUR",
+      tickets: [],
+    });
+    expect(told.headers.get("location")).toBe(`/v1/checkouts/${checkoutId}`);
+    expect(told.headers.get("cache-control")).toBe("no-store");
+    expect(callsOf("seats.hold")).toMatchObject([
+      {
+        request: {
+          checkoutId,
+          userId: accountId,
+          eventId: "evt_1",
+          selection: { $case: "seats", value: { seatIds: [seat] } },
+        },
+      },
+    ]);
+    const found = await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).describe();
+    expect(found.searchAttributes).toMatchObject({
+      [searchAttributes.eventId]: ["evt_1"],
+      [searchAttributes.accountId]: [accountId],
+      [searchAttributes.status]: ["held"],
+    });
+    expect(await found.staticSummary()).toBe("1 seat · The Night Ferry · EUR 49.50");
+    expect(await found.staticDetails()).toContain(seat);
+  });
+
+  test("by section and quantity", async () => {
+    const { buy } = await aBuyer();
+    const told = await buy({ body: { eventId: "evt_1", section: "GA", quantity: 3 } });
+    expect(told.status).toBe(201);
+    expect(callsOf("seats.hold")[0]?.request.selection).toEqual({
+      $case: "quantity",
+      value: { sectionId: "GA", quantity: 3 },
+    });
+  });
+
+  test("the request id goes along to the services", async () => {
+    const { buy } = await aBuyer();
+    const told = await buy({ headers: { "x-request-id": "from-the-client-1" } });
+    expect(told.headers.get("x-request-id")).toBe("from-the-client-1");
+    expect(callsOf("seats.hold")[0]?.requestId).toBe("from-the-client-1");
+  });
+
+  test("a retry with the same key and body gets the same answer, and no second hold", async () => {
+    const { buy } = await aBuyer();
+    const first = await buy();
+    const second = await buy();
+    expect(second.status).toBe(201);
+    expect(second.body).toEqual(first.body);
+    expect(second.headers.get("idempotent-replayed")).toBe("true");
+    expect(second.headers.get("location")).toBe(first.headers.get("location"));
+    expect(callsOf("seats.hold")).toHaveLength(1);
+  });
+
+  test("so it does when Valkey has lost the first answer", async () => {
+    const { buy, checkoutId } = await aBuyer();
+    const deadlineMs = Date.now() + 250_000;
+    gateway.replies.seats = { hold: async () => aHold(["A-A-1"], { deadlineMs }) };
+    const first = await buy();
+    await flush();
+    const second = await buy();
+    expect(second.status).toBe(201);
+    expect(second.headers.get("idempotent-replayed")).toBeNull();
+    expect(second.body).toEqual(first.body);
+    const { runId } = await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).describe();
+    expect(runId).toBeTruthy();
+    expect(callsOf("seats.releaseHold")).toEqual([]);
+  });
+
+  test("20 times at once: one hold, one checkout, one answer", async () => {
+    const { buy, checkoutId } = await aBuyer();
+    const told = await Promise.all(Array.from({ length: 20 }, () => buy()));
+    expect(callsOf("seats.hold")).toHaveLength(1);
+    for (const { status, body, headers } of told) {
+      if (status === 201) expect(body.checkoutId).toBe(checkoutId);
+      else {
+        expect({ status, code: body.code }).toEqual({ status: 409, code: "IDEMPOTENCY_IN_FLIGHT" });
+        expect(headers.get("retry-after")).toBe("1");
+      }
+    }
+    expect(told.some(({ status }) => status === 201)).toBe(true);
+  });
+
+  test("the same key with another body is refused", async () => {
+    const { buy } = await aBuyer();
+    await buy();
+    const told = await buy({ body: { eventId: "evt_1", seats: ["B-B-2"] } });
+    expect({ status: told.status, code: told.body.code }).toEqual({ status: 422, code: "IDEMPOTENCY_KEY_REUSED" });
+    expect(callsOf("seats.hold")).toHaveLength(1);
+  });
+
+  test("the same key of another buyer is another key", async () => {
+    const { buy, checkoutId } = await aBuyer();
+    await buy();
+    const other = await buy({ token: await gateway.token("acc_other") });
+    expect(other.status).toBe(201);
+    expect(other.body.checkoutId).not.toBe(checkoutId);
+  });
+
+  test("a refusal is an answer too: the retry gets it again, even when the seat is free by now", async () => {
+    const { buy } = await aBuyer();
+    let taken = true;
+    gateway.replies.seats = {
+      hold: async () => {
+        if (taken) throw new DomainError("SEAT_TAKEN", "Gone.", { seats: ["A-A-1"] });
+        return aHold(["A-A-1"]);
+      },
+    };
+    expect((await buy()).body).toMatchObject({ code: "SEAT_TAKEN", seats: ["A-A-1"] });
+    taken = false;
+    const again = await buy();
+    expect(again.status).toBe(409);
+    expect(again.body).toMatchObject({ code: "SEAT_TAKEN", seats: ["A-A-1"] });
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect(again.body.requestId).toBe(again.headers.get("x-request-id"));
+  });
+
+  test("what may pass is no answer: after a 503 the same key succeeds", async () => {
+    const { buy } = await aBuyer();
+    gateway.replies.seats = {
+      hold: async () => {
+        throw new DomainError("INVENTORY_REBUILDING", "In a moment.");
+      },
+    };
+    const first = await buy();
+    expect(first.status).toBe(503);
+    expect(first.headers.get("retry-after")).toBe("1");
+    gateway.replies.seats = { hold: async () => aHold(["A-A-1"]) };
+    expect((await buy()).status).toBe(201);
+  });
+
+  test("a very late retry, when the checkout has ended: its end, and the stray hold is released", async () => {
+    const { buy, checkoutId, cancel } = await aBuyer();
+    await buy();
+    expect((await cancel()).status).toBe(200);
+    await closed(checkoutId);
+    await flush();
+    gateway.calls.length = 0;
+    const told = await buy();
+    expect(told.status, told.text).toBe(201);
+    expect(told.body).toMatchObject({ checkoutId, status: "cancelled" });
+    expect(callsOf("seats.releaseHold")).toHaveLength(1);
+  });
+});
+
+test("a key that was used up long ago, by a checkout that Temporal has forgotten, sells nothing anew", async () => {
+  const { buy, checkoutId, accountId } = await aBuyer();
+  gateway.replies.ticket = { getOrder: async () => ({ order: anOrder(checkoutId, accountId) }) };
+  const told = await buy();
+  expect(told.status).toBe(201);
+  expect(told.body).toMatchObject({ checkoutId, status: "completed", tickets: ["tkt_1", "tkt_2"] });
+  expect(callsOf("seats.releaseHold")).toHaveLength(1);
+  await expect(temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).describe()).rejects.toThrow();
+});
+
+describe("looking", () => {
+  test("at one's own", async () => {
+    const { buy, look } = await aBuyer();
+    const { body } = await buy();
+    const told = await look();
+    expect(told.status).toBe(200);
+    expect(told.body).toEqual(body);
+  });
+
+  test("at another buyer's is the same as at none", async () => {
+    const { buy, path, pay, cancel } = await aBuyer();
+    await buy();
+    const stranger = await gateway.token("acc_stranger");
+    const theirs = await gateway.get(path, { token: stranger });
+    const nobodys = await gateway.get("/v1/checkouts/chk_00000000000000000000000000", { token: stranger });
+    expect(theirs.status).toBe(404);
+    const same = ({ body: { requestId: _, instance: __, ...rest } }: typeof theirs) => rest;
+    expect(same(theirs)).toEqual(same(nobodys));
+    expect(theirs.body.code).toBe("CHECKOUT_NOT_FOUND");
+    for (const told of [
+      await gateway.delete(path, { token: stranger }),
+      await gateway.post(`${path}/payment`, { token: stranger, key: "s", body: { paymentMethodId: "pm_ok" } }),
+    ])
+      expect({ status: told.status, code: told.body.code }).toEqual({ status: 404, code: "CHECKOUT_NOT_FOUND" });
+    expect((await pay("pm_ok", "p")).body.status).toBe("completed");
+    expect((await cancel()).body.code).toBe("CHECKOUT_COMPLETED");
+  });
+
+  test("an order that was refunded since", async () => {
+    const { buy, pay, look, checkoutId, accountId } = await aBuyer();
+    await buy();
+    await pay("pm_ok", "p");
+    await closed(checkoutId);
+    expect((await look()).body.status).toBe("completed");
+    gateway.replies.ticket = {
+      getOrder: async () => ({ order: anOrder(checkoutId, accountId, { status: OrderStatus.REFUNDED }) }),
+    };
+    expect((await look()).body).toMatchObject({ status: "refunded", tickets: ["tkt_1", "tkt_2"] });
+  });
+
+  test("a completed checkout while the orders do not answer", async () => {
+    const { buy, pay, look, checkoutId } = await aBuyer();
+    await buy();
+    await pay("pm_ok", "p");
+    await closed(checkoutId);
+    gateway.replies.ticket = {
+      getOrder: async () => {
+        throw new DomainError("UNAVAILABLE", "MongoDB is away.");
+      },
+    };
+    expect((await look()).body.status).toBe("completed");
+  });
+
+  test("one that Temporal has forgotten lives on as its order", async () => {
+    const { look, checkoutId, accountId } = await aBuyer();
+    gateway.replies.ticket = { getOrder: async () => ({ order: anOrder(checkoutId, accountId) }) };
+    const told = await look();
+    expect(told.status).toBe(200);
+    expect(told.body).toMatchObject({ checkoutId, status: "completed", amount: 9900, tickets: ["tkt_1", "tkt_2"] });
+    expect(callsOf("ticket.getOrder")[0]?.request).toEqual({ checkoutId, userId: accountId });
+  });
+
+  test("one that an operator has terminated", async () => {
+    const { buy, look, checkoutId, pay } = await aBuyer();
+    await buy();
+    await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).terminate("by hand");
+    expect((await look()).body).toMatchObject({ status: "cancelled", reason: "CLOSED_BY_OPERATOR" });
+    expect((await pay("pm_ok", "p")).body.code).toBe("CHECKOUT_CANCELLED");
+  });
+});
+
+describe("paying", () => {
+  test("at the first try; a retry gets the same answer, also when Valkey has lost it", async () => {
+    const { buy, pay, seat, checkoutId } = await aBuyer();
+    await buy();
+    const paid = await pay("pm_ok", "p1");
+    expect(paid.status, paid.text).toBe(200);
+    expect(paid.body).toMatchObject({ checkoutId, status: "completed", tickets: [`tkt-${seat}`] });
+    const again = await pay("pm_ok", "p1");
+    expect(again.body).toEqual(paid.body);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    await closed(checkoutId);
+    await flush();
+    const late = await pay("pm_ok", "p1");
+    expect({ status: late.status, replayed: late.headers.get("idempotent-replayed") }).toEqual({
+      status: 200,
+      replayed: null,
+    });
+    expect(late.body).toEqual(paid.body);
+    const another = await pay("pm_ok", "p2");
+    expect({ status: another.status, code: another.body.code }).toEqual({ status: 409, code: "CHECKOUT_COMPLETED" });
+  });
+
+  test("a decline is an answer, and another card may be tried", async () => {
+    const { buy, pay, look } = await aBuyer();
+    await buy();
+    const declined = await pay("pm_declined", "p1");
+    expect(declined.status).toBe(200);
+    expect(declined.body).toMatchObject({
+      status: "declined",
+      decline: { code: "card_declined", message: "The bank said no." },
+    });
+    expect(declined.body.deadline).toBeTruthy();
+    expect((await look()).body.status).toBe("held");
+    expect((await pay("pm_ok", "p2")).body.status).toBe("completed");
+  });
+
+  test("3-D Secure: the buyer is sent to the bank, and the webhook wakes the checkout", async () => {
+    const { buy, pay, look, checkoutId, path } = await aBuyer();
+    await buy();
+    const told = await pay("pm_3ds", "p1");
+    expect(told.body.status).toBe("requires_action");
+    const back = new URL(new URL(told.body.actionUrl).searchParams.get("return") ?? "");
+    expect(back.href).toBe(`${gateway.url}${path}/return`);
+    const page = await gateway.get(`${path}/return?payment_intent=pi_1&payment_intent_client_secret=secret`);
+    expect(page.status).toBe(200);
+    expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");
+    expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
+    gateway.replies.payment = {
+      handleWebhook: async () => ({
+        stripeEventId: "evt_s",
+        stripeEventType: "payment_intent.amount_capturable_updated",
+        checkoutId,
+        seenBefore: false,
+        payment: aPayment(checkoutId),
+      }),
+    };
+    const hook = await webhook();
+    expect({ status: hook.status, body: hook.body }).toEqual({ status: 200, body: { received: true } });
+    await eventually(async () => expect((await look()).body.status).toBe("completed"));
+  });
+
+  test("what is not decided in time is 202; the same request later tells the outcome", async () => {
+    const { buy, pay, look, checkoutId } = await aBuyer();
+    await buy();
+    const begun = Date.now();
+    const told = await pay("pm_slow", "p1");
+    expect(told.status).toBe(202);
+    expect(told.body.status).toBe("paying");
+    expect(Date.now() - begun).toBeLessThan(5_000);
+    const meanwhile = await pay("pm_ok", "p2");
+    expect({ status: meanwhile.status, code: meanwhile.body.code }).toEqual({ status: 409, code: "CHECKOUT_BUSY" });
+    expect((await look()).body.status).toBe("paying");
+    await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).signal("paymentChanged");
+    const later = await eventually(async () => {
+      const answer = await pay("pm_slow", "p1");
+      expect(answer.status).toBe(200);
+      return answer;
+    });
+    expect(later.body.status).toBe("completed");
+  });
+
+  test("a payment method that Stripe does not know", async () => {
+    const { buy, pay } = await aBuyer();
+    await buy();
+    const told = await pay("pm_unknown", "p1");
+    expect({ status: told.status, code: told.body.code, detail: told.body.detail, hint: told.body.hint }).toEqual({
+      status: 422,
+      code: "PAYMENT_METHOD_INVALID",
+      detail: "Stripe knows no such card.",
+      hint: "pm",
+    });
+    expect((await pay("pm_ok", "p2")).body.status).toBe("completed");
+  });
+
+  test("too late", async () => {
+    const { buy, pay, look, cancel, checkoutId } = await aBuyer({ deadlineMs: Date.now() + 300 });
+    await buy();
+    await closed(checkoutId);
+    expect((await look()).body).toMatchObject({ status: "expired", reason: "CHECKOUT_EXPIRED" });
+    for (const told of [await pay("pm_ok", "p1"), await cancel()])
+      expect({ status: told.status, code: told.body.code }).toEqual({ status: 410, code: "CHECKOUT_EXPIRED" });
+  });
+
+  test("for a checkout that never was", async () => {
+    const { pay } = await aBuyer();
+    expect((await pay("pm_ok", "p1")).body.code).toBe("CHECKOUT_NOT_FOUND");
+  });
+});
+
+test("cancelling, twice; then there is nothing to pay", async () => {
+  const { buy, cancel, pay } = await aBuyer();
+  await buy();
+  for (const told of [await cancel(), await cancel()])
+    expect({ status: told.status, end: told.body.status }).toEqual({ status: 200, end: "cancelled" });
+  const told = await pay("pm_ok", "p");
+  expect({ status: told.status, code: told.body.code }).toEqual({ status: 410, code: "CHECKOUT_CANCELLED" });
+});
+
+describe("webhooks", () => {
+  const says = (checkoutId: string, status: PaymentStatus) => {
+    gateway.replies.payment = {
+      handleWebhook: async () => ({
+        stripeEventId: "evt_s",
+        stripeEventType: "payment_intent.succeeded",
+        checkoutId,
+        seenBefore: false,
+        payment: aPayment(checkoutId, status),
+      }),
+    };
+  };
+  const late = async (checkoutId: string) =>
+    temporal.workflow
+      .getHandle(latePaymentWorkflowId(checkoutId))
+      .result()
+      .catch(() => undefined);
+
+  test("about nothing of ours are taken and forgotten", async () => {
+    gateway.replies.payment = {
+      handleWebhook: async () => ({
+        stripeEventId: "evt_s",
+        stripeEventType: "customer.created",
+        checkoutId: "",
+        seenBefore: false,
+        payment: undefined,
+      }),
+    };
+    expect((await webhook()).status).toBe(200);
+  });
+
+  test("cost a checkout that waits for none no history event", async () => {
+    const { buy, checkoutId } = await aBuyer();
+    await buy();
+    await eventually(async () => expect((await historyOf(checkoutId)).length).toBeGreaterThanOrEqual(5));
+    const before = (await historyOf(checkoutId)).length;
+    says(checkoutId, PaymentStatus.UNPAID);
+    expect((await webhook()).status).toBe(200);
+    expect(await historyOf(checkoutId)).toHaveLength(before);
+    expect(await late(checkoutId)).toBeUndefined();
+  });
+
+  test("that agree with a checkout's end change nothing", async () => {
+    const { buy, pay, checkoutId } = await aBuyer();
+    await buy();
+    await pay("pm_ok", "p");
+    await closed(checkoutId);
+    says(checkoutId, PaymentStatus.CAPTURED);
+    expect((await webhook()).status).toBe(200);
+    expect(await late(checkoutId)).toBeUndefined();
+  });
+
+  test("that tell of money after the end start its settlement, once for each delivery that needs it", async () => {
+    const { buy, cancel, checkoutId } = await aBuyer();
+    await buy();
+    await cancel();
+    await closed(checkoutId);
+    says(checkoutId, PaymentStatus.AUTHORIZED);
+    expect((await webhook()).status).toBe(200);
+    expect(await late(checkoutId)).toBe(checkoutId);
+    expect((await webhook()).status).toBe(200); // redelivered
+    expect(await late(checkoutId)).toBe(checkoutId);
+  });
+
+  test("about a checkout that is nowhere known start its settlement too", async () => {
+    const { checkoutId } = await aBuyer();
+    says(checkoutId, PaymentStatus.CAPTURED);
+    expect((await webhook()).status).toBe(200);
+    expect(await late(checkoutId)).toBe(checkoutId);
+  });
+});
+
+describe("refunds", () => {
+  let organiser: string;
+  let order: ReturnType<typeof anOrder>;
+  let refundCount = 0;
+  beforeAll(async () => {
+    organiser = await gateway.token("acc_org", { roles: ["organiser"] });
+  });
+  const prepare = (over: Parameters<typeof anOrder>[2] = {}) => {
+    order = anOrder(`chk_refund_${gateway.run}_${++refundCount}`, "acc_1", over);
+    gateway.replies.ticket = { getOrder: async () => ({ order }) };
+    gateway.replies.catalog = { getEvent: async () => ({ event: anEvent({ organiserId: "acc_org" }), sections: [] }) };
+    return (body: object, { token = organiser, key = `refund-${refundCount}` } = {}) =>
+      gateway.post(`/v1/orders/${order.checkoutId}/refund`, { token, key, body });
+  };
+
+  test("of all, by the event's organiser; a retry is the same refund, though nothing is left", async () => {
+    const refund = prepare();
+    const told = await refund({});
+    expect(told.status, told.text).toBe(200);
+    expect(told.body).toMatchObject({ checkoutId: order.checkoutId, status: "refunded", amount: 0, seats: [] });
+    expect(callsOf("ticket.getOrder")[0]?.request).toEqual({ checkoutId: order.checkoutId, userId: "" });
+    await flush();
+    gateway.replies.ticket = { getOrder: async () => ({ order: { ...order, amountRefunded: 9900 } }) };
+    const again = await refund({});
+    expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: told.body });
+    const another = await refund({}, { key: "another" });
+    expect({ status: another.status, code: another.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
+  });
+
+  test("of a seat: its price", async () => {
+    expect((await prepare()({ seats: ["A-A-2"] })).body).toMatchObject({
+      status: "refunded",
+      amount: 4950,
+      seats: ["A-A-2"],
+    });
+  });
+
+  test("of a seat that is not in the order, or more than was paid", async () => {
+    const refund = prepare();
+    const seat = await refund({ seats: ["B-B-1"] }, { key: "r1" });
+    expect({ status: seat.status, code: seat.body.code, seats: seat.body.seats }).toEqual({
+      status: 422,
+      code: "SEAT_UNKNOWN",
+      seats: ["B-B-1"],
+    });
+    const much = await refund({ amount: 9901 }, { key: "r2" });
+    expect({ status: much.status, code: much.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
+  });
+
+  test("that the workflow refuses", async () => {
+    const told = await prepare()({ amount: 1300 });
+    expect({ status: told.status, code: told.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
+  });
+
+  test("that takes its time: 202, then the outcome", async () => {
+    const refund = prepare();
+    const told = await refund({ amount: 700 });
+    expect({ status: told.status, said: told.body.status }).toEqual({ status: 202, said: "pending" });
+    await eventually(async () =>
+      expect((await refund({ amount: 700 })).body).toMatchObject({ status: "refunded", amount: 700 }),
+    );
+  });
+
+  test("by another organiser: there is no such order; by an operator: yes", async () => {
+    const refund = prepare();
+    const stranger = await refund({}, { token: await gateway.token("acc_else", { roles: ["organiser"] }) });
+    expect({ status: stranger.status, code: stranger.body.code }).toEqual({ status: 404, code: "ORDER_NOT_FOUND" });
+    const operator = await refund({}, { token: await gateway.token("acc_op", { roles: ["operator"] }) });
+    expect(operator.status).toBe(200);
+  });
+});
+
+describe("without a worker", () => {
+  let lonely: Harness;
+  beforeAll(async () => {
+    lonely = await startHarness({ ...backing, settings: { PAYMENT_WAIT_SECONDS: "2" } });
+    lonely.replies.seats = { hold: async () => aHold(["A-A-1"]), releaseHold: async () => ({ released: 1 }) };
+  });
+  afterAll(() => lonely.stop());
+
+  test("seats are held, the checkout can be seen, and a payment says that its outcome is unknown", async () => {
+    const token = await lonely.token(`acc_${lonely.run}`);
+    const bought = await lonely.post("/v1/checkouts", {
+      token,
+      key: "k",
+      body: { eventId: "evt_1", seats: ["A-A-1"] },
+    });
+    expect(bought.status, bought.text).toBe(201);
+    const path = `/v1/checkouts/${bought.body.checkoutId}`;
+    const looked = await lonely.get(path, { token });
+    expect({ status: looked.status, body: looked.body }).toEqual({ status: 200, body: bought.body });
+    const paid = await lonely.post(`${path}/payment`, { token, key: "p", body: { paymentMethodId: "pm_ok" } });
+    expect({ status: paid.status, code: paid.body.code, retryable: paid.body.retryable }).toEqual({
+      status: 504,
+      code: "DEADLINE_EXCEEDED",
+      retryable: true,
+    });
+    const stranger = await lonely.get(path, { token: await lonely.token("acc_stranger") });
+    expect(stranger.status).toBe(404);
+  });
+
+  test("a gateway that is told to stop lets the payment's answer out first", async () => {
+    const stopping = await startHarness({ ...backing, settings: { PAYMENT_WAIT_SECONDS: "20" } });
+    stopping.replies.seats = { hold: async () => aHold(["A-A-1"]) };
+    const token = await stopping.token(`acc_${stopping.run}`);
+    const bought = await stopping.post("/v1/checkouts", {
+      token,
+      key: "k",
+      body: { eventId: "evt_1", seats: ["A-A-1"] },
+    });
+    const paying = stopping.post(`/v1/checkouts/${bought.body.checkoutId}/payment`, {
+      token,
+      key: "p",
+      body: { paymentMethodId: "pm_ok" },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const begun = Date.now();
+    await stopping.stop();
+    expect(Date.now() - begun).toBeLessThan(5_000);
+    const told = await paying;
+    expect({ status: told.status, code: told.body.code }).toEqual({ status: 504, code: "DEADLINE_EXCEEDED" });
+    expect(told.headers.get("connection")).toBe("close");
+    await expect(fetch(`${stopping.url}/healthz`)).rejects.toThrow();
+  });
+});
+
+describe("without Temporal", () => {
+  async function against(temporalAddress: string) {
+    const lost = await startHarness({ ...backing, temporalAddress });
+    lost.replies.seats = { hold: async () => aHold(["A-A-1"]), releaseHold: async () => ({ released: 1 }) };
+    const token = await lost.token("acc_1");
+    const buy = (key = "k") => lost.post("/v1/checkouts", { token, key, body: { eventId: "evt_1", seats: ["A-A-1"] } });
+    const released = () => lost.calls.filter(({ method }) => method === "seats.releaseHold");
+    return { lost, token, buy, released };
+  }
+
+  test("that can't be reached: nothing was started, so the hold is released at once, each time", async () => {
+    const { lost, buy, released, token } = await against("127.0.0.1:1");
+    try {
+      for (const times of [1, 2]) {
+        const begun = Date.now();
+        const told = await buy();
+        expect({ status: told.status, code: told.body.code }, told.text).toEqual({ status: 503, code: "UNAVAILABLE" });
+        expect(told.body.detail).toContain("set free again");
+        expect(told.headers.get("retry-after")).toBe("2");
+        expect(Date.now() - begun).toBeLessThan(7_000);
+        expect(released()).toHaveLength(times);
+      }
+      expect(released()[0]?.request).toMatchObject({ userId: "acc_1", holdId: "00000000000000aa", seatIds: ["A-A-1"] });
+      expect((await lost.get("/v1/checkouts/chk_1", { token })).status).toBe(503);
+      expect((await lost.gateway.ready()) === true).toBe(true);
+    } finally {
+      await lost.stop();
+    }
+  });
+
+  test("that takes the start and never answers: it may run, so the hold stays", async () => {
+    const silent = await startSilentServer();
+    const { lost, buy, released } = await against(silent.address);
+    try {
+      const begun = Date.now();
+      const told = await buy();
+      expect({ status: told.status, code: told.body.code, retryable: told.body.retryable }).toEqual({
+        status: 503,
+        code: "UNAVAILABLE",
+        retryable: true,
+      });
+      expect(told.body.detail).toContain("stay held");
+      expect(Date.now() - begun).toBeLessThan(9_000);
+      expect(released()).toEqual([]);
+    } finally {
+      await lost.stop();
+      silent.stop();
+    }
+  });
+
+  test("a later attempt with the same key never releases what an earlier one may have started", async () => {
+    const silent = await startSilentServer();
+    const { lost, buy, released } = await against(silent.address);
+    try {
+      expect((await buy()).status).toBe(503);
+      // Now nothing listens there any more: this attempt certainly starts nothing, but the first one may have.
+      silent.stop();
+      const begun = Date.now();
+      const told = await buy();
+      expect(Date.now() - begun).toBeLessThan(4_000);
+      expect({ status: told.status, code: told.body.code }).toEqual({ status: 503, code: "UNAVAILABLE" });
+      expect(released()).toEqual([]);
+    } finally {
+      await lost.stop();
+    }
+  });
+});
+
+/** Accepts connections, and never says a word. */
+async function startSilentServer() {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => sockets.add(socket.on("error", () => undefined).resume()));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    address: `127.0.0.1:${(server.address() as { port: number }).port}`,
+    stop: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+const webhook = () =>
+  gateway.post("/v1/webhooks/stripe", {
+    raw: '{"id":"evt_s"}',
+    headers: { "content-type": "application/json", "stripe-signature": "t=1,v1=00" },
+  });
+
+const closed = (checkoutId: string) => temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).result();
+
+const historyOf = async (checkoutId: string) =>
+  (await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).fetchHistory()).events ?? [];
+
+async function registerAttributes(connection: Connection): Promise<void> {
+  const namespace = "default";
+  const { customAttributes } = await connection.operatorService.listSearchAttributes({ namespace });
+  const missing = Object.values(searchAttributes).filter((name) => !Object.hasOwn(customAttributes ?? {}, name));
+  if (missing.length === 0) return;
+  await connection.operatorService.addSearchAttributes({
+    namespace,
+    searchAttributes: Object.fromEntries(missing.map((name) => [name, 2])),
+  });
+}

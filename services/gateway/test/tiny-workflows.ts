@@ -1,0 +1,105 @@
+// Stand-ins for the real workflows, with the same names and answers: what they do is decided by what they are sent.
+import {
+  type CheckoutInput,
+  type CheckoutStatus,
+  type CheckoutView,
+  cancelUpdate,
+  checkoutQuery,
+  paymentChangedSignal,
+  type RefundInput,
+  type RefundResult,
+  type SettleLatePaymentInput,
+  type SubmitPayment,
+  searchAttributes,
+  submitPaymentUpdate,
+} from "@onsale/workflows/contract";
+import { defineSearchAttributeKey, SearchAttributeType } from "@temporalio/common";
+import {
+  ApplicationFailure,
+  condition,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  setHandler,
+  upsertSearchAttributes,
+} from "@temporalio/workflow";
+
+const statusKey = defineSearchAttributeKey(searchAttributes.status, SearchAttributeType.KEYWORD);
+
+export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
+  let status: CheckoutStatus = "held";
+  let decline: CheckoutView["decline"];
+  let actionUrl: string | undefined;
+  let told = false;
+  const become = (next: CheckoutStatus) => {
+    status = next;
+    upsertSearchAttributes([{ key: statusKey, value: next }]);
+  };
+  const view = (): CheckoutView => ({
+    checkoutId: input.checkoutId,
+    accountId: input.accountId,
+    eventId: input.event.eventId,
+    status,
+    deadlineMs: input.deadlineMs,
+    seats: input.seats,
+    amount: input.amount,
+    currency: input.currency,
+    ...(decline ? { decline } : {}),
+    ...(actionUrl === undefined ? {} : { actionUrl }),
+    ...(status === "expired" ? { reason: "CHECKOUT_EXPIRED" } : {}),
+    ticketIds: status === "completed" ? input.seats.map((seat) => `tkt-${seat.seatId}`) : [],
+  });
+  setHandler(defineQuery<CheckoutView>(checkoutQuery), view);
+  setHandler(defineSignal(paymentChangedSignal), () => {
+    told = true;
+    if (status === "requires_action" || status === "paying") become("completed");
+  });
+  setHandler(
+    defineUpdate<CheckoutView, [SubmitPayment]>(submitPaymentUpdate),
+    async ({ paymentMethodId, returnUrl }) => {
+      decline = undefined;
+      if (paymentMethodId === "pm_unknown")
+        throw ApplicationFailure.create({
+          type: "PAYMENT_METHOD_INVALID",
+          message: "Stripe knows no such card.",
+          details: [{ hint: "pm" }],
+        });
+      if (paymentMethodId === "pm_declined") decline = { code: "card_declined", message: "The bank said no." };
+      else if (paymentMethodId === "pm_3ds") {
+        actionUrl = `https://bank.test/approve?return=${encodeURIComponent(returnUrl)}`;
+        become("requires_action");
+      } else if (paymentMethodId === "pm_slow") {
+        become("paying");
+        await condition(() => told);
+      } else become("completed");
+      return view();
+    },
+    {
+      validator: (_: SubmitPayment) => {
+        if (status !== "held")
+          throw ApplicationFailure.create({
+            type: "CHECKOUT_BUSY",
+            message: "One payment at a time.",
+            nonRetryable: true,
+          });
+      },
+    },
+  );
+  setHandler(defineUpdate<CheckoutView>(cancelUpdate), () => {
+    become("cancelled");
+    return view();
+  });
+  const ended = () => status === "completed" || status === "cancelled" || status === "expired";
+  if (!(await condition(ended, Math.max(input.deadlineMs - Date.now(), 1)))) become("expired");
+  return view();
+}
+
+export async function refund({ refundId, checkoutId, amount, seatIds }: RefundInput): Promise<RefundResult> {
+  if (amount === 1300) throw ApplicationFailure.nonRetryable("More than is left.", "REFUND_TOO_LARGE");
+  if (amount === 700) await condition(() => false, 6_000);
+  return { refundId, checkoutId, amount, seatIds };
+}
+
+export async function settleLatePayment({ checkoutId }: SettleLatePaymentInput): Promise<string> {
+  return checkoutId;
+}

@@ -1,0 +1,187 @@
+// Making held seats a checkout's own for good, and giving them back. MongoDB decides; Valkey is asked before and told after.
+import { DomainError } from "@onsale/kit/errors";
+import type { Logger } from "@onsale/kit/log";
+import type { Metrics } from "@onsale/kit/metrics";
+import { type EventRecord, isId } from "./events.js";
+import { type Generations, rebuilding } from "./generation.js";
+import {
+  checkHoldId,
+  checkSeatIds,
+  describeSeat,
+  findSeats,
+  holdIdOf,
+  mostSeatsAtOnce,
+  seatsTaken,
+  seatsTakenByName,
+} from "./hold.js";
+import type { KnownEvents } from "./known-events.js";
+import { type Run, runsOf, writeRuns } from "./layout.js";
+import type { Claim, Store } from "./store.js";
+import type { FenceAnswer, Valkey } from "./valkey.js";
+
+export interface ClaimDependencies {
+  readonly store: Store;
+  readonly events: KnownEvents;
+  readonly generations: Generations;
+  readonly valkey: Valkey;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Tells when the process stops: what is still being retried is left to the reconciliation then. */
+  readonly running: () => boolean;
+}
+
+export interface ClaimWish {
+  readonly eventId: string;
+  readonly checkoutId: string;
+  readonly userId: string;
+  readonly holdId: string;
+  readonly epoch: number;
+  readonly deadlineMs: number;
+  readonly seatIds: readonly string[];
+}
+
+export type Claims = ReturnType<typeof createClaims>;
+
+/** Pauses before Valkey is told again that seats are sold. After the last, the reconciliation finds it. */
+const pausesMs = [50, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
+/** The buyer's step waits for so many of them. */
+const pausesAwaited = 2;
+
+export function createClaims({ store, events, generations, valkey, log, metrics, running }: ClaimDependencies) {
+  const outcomes = metrics.counter("onsale_claims_total", "Claims asked for, by outcome", ["outcome"]);
+  const conflicts = metrics.counter(
+    "onsale_claim_conflicts_total",
+    "Claims for which Valkey had the seats and MongoDB did not",
+  );
+  const untold = metrics.counter("onsale_claims_untold_total", "Claims that Valkey could not be told of");
+
+  async function fence(event: EventRecord, wish: ClaimWish, runs: readonly Run[]): Promise<FenceAnswer> {
+    for (let last = false; ; last = true) {
+      const generation = await generations.current(event);
+      const answer = await valkey.fence(generation, wish, runs, writeRuns(runs));
+      if (answer.kind !== "stale") return answer;
+      generations.distrust(generation);
+      if (last) throw rebuilding();
+    }
+  }
+
+  /** Tells Valkey that seats are sold, until it knows. The claim stands whether or not it does. */
+  async function tell(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
+    const attempt = async (): Promise<boolean> => {
+      try {
+        await generations.settle(event, claims, { askedNow });
+        return true;
+      } catch (error) {
+        if (error instanceof DomainError && error.refusal.retryable) return false;
+        throw error;
+      }
+    };
+    const later = async () => {
+      for (const pause of pausesMs.slice(pausesAwaited)) {
+        await new Promise((resolve) => setTimeout(resolve, pause).unref());
+        if (!running()) return;
+        if (await attempt()) return;
+      }
+      untold.inc();
+      log.warn({ eventId: event.eventId, seats: claims.length }, "Valkey could not be told that seats are sold");
+    };
+    const failed = (err: unknown) =>
+      log.error({ err, eventId: event.eventId }, "a bug: seats could not be marked as sold");
+    try {
+      if (await attempt()) return;
+      for (const pause of pausesMs.slice(0, pausesAwaited)) {
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        if (await attempt()) return;
+      }
+      void later().catch(failed);
+    } catch (err) {
+      failed(err);
+    }
+  }
+
+  /** Valkey believed that these seats were ours, or nobody's. */
+  async function correct(event: EventRecord, owners: readonly Claim[]): Promise<void> {
+    conflicts.inc();
+    for (const checkoutId of new Set(owners.map((owner) => owner.checkoutId)))
+      await tell(event, await store.claimsOf(event.eventId, checkoutId), true);
+  }
+
+  async function claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
+    const { eventId, checkoutId, userId, holdId, seatIds } = wish;
+    checkHoldId(checkoutId, holdId);
+    checkSeatIds(seatIds);
+    if (!isId(userId) || ![wish.epoch, wish.deadlineMs].every((n) => Number.isSafeInteger(n) && n >= 0))
+      throw new DomainError("REQUEST_INVALID", "The user's id, the epoch or the deadline is not one that a hold has.");
+    const event = await events.published(eventId);
+    const layout = await events.layoutOf(event.layoutVersion);
+    const seats = findSeats(layout, seatIds);
+    const runs = runsOf(layout, seats);
+    const mine: Claim[] = seatIds.map((seatId) => ({ seatId, checkoutId, holdId, userId }));
+
+    const fenced = await fence(event, wish, runs);
+    if (fenced.kind !== "ok") {
+      // A try before this one may have written the claim and died; then the seats are this checkout's, whatever Valkey says.
+      if (await store.owns(eventId, checkoutId, seatIds)) {
+        await tell(event, mine, true);
+        return { fresh: false };
+      }
+      if (fenced.kind === "taken") throw seatsTaken(runs, fenced.ordinals);
+      throw new DomainError(
+        "HOLD_EXPIRED",
+        "The time to buy these seats is over, and they are no longer held for this checkout.",
+      );
+    }
+
+    const outcome = await store.claim({
+      eventId,
+      checkoutId,
+      holdId,
+      userId,
+      seats: seats.map((seat) => describeSeat(event, seat)),
+    });
+    switch (outcome.kind) {
+      case "claimed":
+        await tell(event, mine, false);
+        return { fresh: outcome.fresh };
+      case "taken":
+        await correct(event, outcome.owners);
+        throw seatsTakenByName(outcome.owners.map(({ seatId }) => seatId));
+      case "released":
+        throw new DomainError("HOLD_EXPIRED", "This checkout has given its seats back.");
+    }
+  }
+
+  return {
+    /** All or none, for good. Refusals: SEAT_TAKEN (details.seats), HOLD_EXPIRED, SEAT_UNKNOWN, REQUEST_INVALID, INVENTORY_REBUILDING, UNAVAILABLE. */
+    async claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
+      try {
+        const claimed = await claim(wish);
+        outcomes.inc({ outcome: claimed.fresh ? "claimed" : "repeated" });
+        return claimed;
+      } catch (error) {
+        outcomes.inc({ outcome: DomainError.from(error).code });
+        throw error;
+      }
+    },
+
+    /** How many seats were given back now. Fails until Valkey knows too, so that the caller tries again. */
+    async release(
+      eventId: string,
+      checkoutId: string,
+      userId: string,
+      seatIds: readonly string[],
+    ): Promise<{ released: number }> {
+      if (!isId(checkoutId) || !isId(userId) || seatIds.length > mostSeatsAtOnce)
+        throw new DomainError(
+          "REQUEST_INVALID",
+          "The ids are not a checkout's and a user's, or the seats are too many.",
+        );
+      const event = await events.published(eventId);
+      const layout = await events.layoutOf(event.layoutVersion);
+      findSeats(layout, seatIds);
+      const { released, seatIds: freed, all } = await store.releaseClaims(eventId, checkoutId, seatIds);
+      await generations.free(event, { holdId: holdIdOf(checkoutId), userId }, freed, { ends: all });
+      return { released };
+    },
+  };
+}

@@ -1,0 +1,180 @@
+import type { Row, Section } from "@onsale/proto/inventory/v1/catalog";
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import {
+  cityKey,
+  type EventSearch,
+  fingerprint,
+  isVisible,
+  type NewEvent,
+  problemsOf,
+  readCursor,
+  searchText,
+  searchWords,
+  writeCursor,
+} from "./events.js";
+
+const event: NewEvent = {
+  eventId: "evt_1",
+  organiserId: "acc_1",
+  name: "The Night Ferry",
+  description: "Doors at seven.\nBring a coat.",
+  venue: { name: "Große Freiheit", city: "São Paulo", country: "BR", timeZone: "America/Sao_Paulo" },
+  startsAtMs: Date.UTC(2030, 4, 1),
+  onSaleAtMs: Date.UTC(2029, 4, 1),
+  offSaleAtMs: 0,
+  currency: "BRL",
+  seatsPerPerson: 8,
+  tiers: [{ tierId: "standard", name: "Standard", amount: 4950 }],
+};
+const row: Row = { label: "A", firstSeat: 1, seatCount: 10, gaps: [3], blocked: [4] };
+const section: Section = {
+  sectionId: "A",
+  name: "Hall",
+  tierId: "standard",
+  rows: [row],
+  generalAdmission: false,
+  capacity: 0,
+};
+const floor: Section = { ...section, sectionId: "FLOOR", rows: [], generalAdmission: true, capacity: 500 };
+
+const eventPlaces = (change: Partial<NewEvent>) =>
+  problemsOf({ ...event, ...change }, [section]).inEvent.map(({ at }) => at);
+const layoutPlaces = (...sections: Section[]) => problemsOf(event, sections).inLayout.map(({ at }) => at);
+const rowPlaces = (change: Partial<Row>) => layoutPlaces({ ...section, rows: [{ ...row, ...change }] });
+
+describe("what may be stored", () => {
+  test("is a sound event", () => {
+    expect(problemsOf(event, [section, floor])).toEqual({ inEvent: [], inLayout: [] });
+  });
+
+  test("is not an event with wrong fields", () => {
+    const tier = { tierId: "standard", name: "Standard", amount: 4950 };
+    const { venue } = event;
+    for (const [change, at] of [
+      [{ eventId: "a b" }, "event.event_id"],
+      [{ eventId: "{tag}" }, "event.event_id"],
+      [{ organiserId: "" }, "event.organiser_id"],
+      [{ name: " " }, "event.name"],
+      [{ name: "a\u0000b" }, "event.name"],
+      [{ name: "a\nb" }, "event.name"],
+      [{ name: "x".repeat(201) }, "event.name"],
+      [{ description: "a\u0007" }, "event.description"],
+      [{ venue: { ...venue, name: "" } }, "event.venue.name"],
+      [{ venue: { ...venue, city: "" } }, "event.venue.city"],
+      [{ venue: { ...venue, country: "Brazil" } }, "event.venue.country"],
+      [{ venue: { ...venue, timeZone: "Mars/Base" } }, "event.venue.time_zone"],
+      [{ venue: { ...venue, timeZone: "+01:00" } }, "event.venue.time_zone"],
+      [{ venue: { ...venue, timeZone: "" } }, "event.venue.time_zone"],
+      [{ onSaleAtMs: Date.UTC(2031, 0, 1) }, "event.on_sale_at_ms"],
+      [{ onSaleAtMs: -1 }, "event.on_sale_at_ms"],
+      [{ offSaleAtMs: Date.UTC(2028, 0, 1) }, "event.off_sale_at_ms"],
+      [{ startsAtMs: Date.UTC(2300, 0, 1) }, "event.starts_at_ms"],
+      [{ currency: "eur" }, "event.currency"],
+      [{ currency: "XXQ" }, "event.currency"],
+      [{ seatsPerPerson: 0 }, "event.seats_per_person"],
+      [{ seatsPerPerson: 101, tiers: [{ ...tier, amount: 1 }] }, "event.seats_per_person"],
+      [{ tiers: [{ ...tier, amount: 0 }] }, "event.tiers[0].amount"],
+      [{ tiers: [{ ...tier, amount: -5 }] }, "event.tiers[0].amount"],
+      [{ tiers: [{ ...tier, amount: 1.5 }] }, "event.tiers[0].amount"],
+      [{ tiers: [{ ...tier, amount: 20_000_000 }] }, "event.tiers[0].amount"],
+      [{ tiers: [tier, tier] }, "event.tiers[1].tier_id"],
+      [{ tiers: [tier, { ...tier, tierId: "a b" }] }, "event.tiers[1].tier_id"],
+      [{ tiers: [{ ...tier, name: "" }] }, "event.tiers[0].name"],
+      [{ tiers: [] }, "event.tiers"],
+    ] as [Partial<NewEvent>, string][])
+      expect(eventPlaces(change), JSON.stringify(change)).toEqual([at]);
+  });
+
+  test("tells why seats can't be free", () => {
+    const [problem] = problemsOf({ ...event, tiers: [{ tierId: "standard", name: "Free", amount: 0 }] }, [
+      section,
+    ]).inEvent;
+    expect(problem?.problem).toContain("Stripe");
+  });
+
+  test("is not a layout with wrong sections, rows or seats", () => {
+    expect(layoutPlaces()).toEqual(["sections"]);
+    expect(layoutPlaces(section, section)).toEqual(["sections[1].section_id"]);
+    expect(layoutPlaces({ ...section, sectionId: "a" })).toEqual(["sections[0].section_id"]);
+    expect(layoutPlaces({ ...section, name: "\u0000" })).toEqual(["sections[0].name"]);
+    expect(layoutPlaces({ ...section, tierId: "vip" })).toEqual(["sections[0].tier_id"]);
+    expect(layoutPlaces({ ...section, rows: [] })).toEqual(["sections[0].rows"]);
+    expect(layoutPlaces({ ...section, rows: [row, row] })).toEqual(["sections[0].rows[1].label"]);
+    expect(layoutPlaces({ ...floor, capacity: 0 })).toEqual(["sections[0].capacity"]);
+    expect(layoutPlaces({ ...floor, rows: [row] })).toEqual(["sections[0].rows"]);
+    expect(layoutPlaces({ ...floor, capacity: 60_000 }, section)).toEqual(["sections"]);
+    expect(rowPlaces({ label: "" })).toEqual(["sections[0].rows[0].label"]);
+    expect(rowPlaces({ label: "ABCDE" })).toEqual(["sections[0].rows[0].label"]);
+    expect(rowPlaces({ firstSeat: 0, gaps: [], blocked: [] })).toEqual(["sections[0].rows[0].first_seat"]);
+    expect(rowPlaces({ seatCount: 0, gaps: [], blocked: [] })).toContain("sections[0].rows[0].seat_count");
+    expect(rowPlaces({ firstSeat: 9_995, gaps: [], blocked: [] })).toEqual(["sections[0].rows[0].seat_count"]);
+    expect(rowPlaces({ gaps: [11] })).toEqual(["sections[0].rows[0].gaps"]);
+    expect(rowPlaces({ gaps: [3, 3] })).toEqual(["sections[0].rows[0].gaps"]);
+    expect(rowPlaces({ blocked: [0] })).toEqual(["sections[0].rows[0].blocked"]);
+    expect(rowPlaces({ blocked: [3] })).toEqual(["sections[0].rows[0].blocked"]);
+    expect(rowPlaces({ seatCount: 1, gaps: [1], blocked: [] })).toEqual(["sections[0].rows[0].gaps"]);
+  });
+
+  test("is told with everything that is wrong at once", () => {
+    const { inEvent, inLayout } = problemsOf({ ...event, name: "", currency: "" }, [
+      { ...section, tierId: "x", rows: [] },
+    ]);
+    expect(inEvent.map(({ at }) => at)).toEqual(["event.name", "event.currency"]);
+    expect(inLayout.map(({ at }) => at)).toEqual(["sections[0].tier_id", "sections[0].rows"]);
+  });
+});
+
+test("the same event has the same fingerprint, and another one has another", () => {
+  const same = { ...section, rows: [{ ...row, gaps: [3], blocked: [4] }], capacity: 9 };
+  expect(fingerprint({ ...event }, [same])).toBe(fingerprint(event, [section]));
+  expect(fingerprint({ ...event, name: "Another" }, [section])).not.toBe(fingerprint(event, [section]));
+  expect(fingerprint(event, [{ ...section, rows: [{ ...row, gaps: [2] }] }])).not.toBe(fingerprint(event, [section]));
+});
+
+test("a draft is seen by its organiser and by operators", () => {
+  const record = { ...event, published: false, capacity: 9, layoutVersion: "v", epoch: 0 };
+  expect(["acc_1", "*", "acc_2", ""].map((viewer) => isVisible(record, viewer))).toEqual([true, true, false, false]);
+  expect(isVisible({ ...record, published: true }, "")).toBe(true);
+});
+
+describe("a search", () => {
+  test("knows neither case nor accents", () => {
+    expect(searchWords("  Café-del  MAR! Große Ñandú ")).toEqual(["cafe", "del", "mar", "grosse", "nandu"]);
+    expect(searchText(event)).toBe("the night ferry grosse freiheit sao paulo");
+    expect(cityKey("SÃO-PAULO")).toBe("sao paulo");
+    expect(searchWords("$.*(){}[]|^\\ ?")).toEqual([]);
+  });
+
+  const search: EventSearch = { words: ["ferry"], city: "", fromMs: 0, toMs: 0, limit: 5, after: undefined };
+  const place = { startsAtMs: 1_800_000_000_000, eventId: "evt_7" };
+
+  test("goes on after a cursor of its own", () => {
+    const cursor = writeCursor(search, place);
+    expect(readCursor(search, cursor)).toEqual(place);
+    expect(readCursor({ ...search, words: ["boat"] }, cursor)).toBeUndefined();
+    expect(readCursor({ ...search, toMs: 5 }, cursor)).toBeUndefined();
+  });
+
+  test("takes no other cursor", () => {
+    const forge = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
+    for (const cursor of [
+      "",
+      "!",
+      "e30",
+      forge(null),
+      forge([1, "evt_7"]),
+      forge([place.startsAtMs, "evt_8", "x"]),
+      forge([{ $gt: 0 }, "a", "b"]),
+    ])
+      expect(readCursor(search, cursor)).toBeUndefined();
+    fc.assert(fc.property(fc.string({ maxLength: 400 }), (text) => readCursor(search, text) === undefined));
+    const cursor = writeCursor(search, place);
+    const bytes = Buffer.from(cursor, "base64url");
+    for (let at = 0; at < bytes.length; at++) {
+      const changed = Buffer.from(bytes);
+      changed[at] = (changed[at] ?? 0) ^ 1;
+      expect(readCursor(search, changed.toString("base64url"))).toBeUndefined();
+    }
+  });
+});

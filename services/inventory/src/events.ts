@@ -1,0 +1,302 @@
+// Events: what one must be like, who may see it, when its seats are for sale, and how it is found. Pure.
+import { derivedHex64 } from "@onsale/kit/ids";
+import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
+import { mostSeatsInEvent } from "./layout.js";
+
+/** An event as it is stored. */
+export interface EventRecord {
+  readonly eventId: string;
+  readonly organiserId: string;
+  readonly name: string;
+  readonly description: string;
+  readonly venue: Venue;
+  readonly published: boolean;
+  readonly startsAtMs: number;
+  readonly onSaleAtMs: number;
+  /** 0: until the event starts. */
+  readonly offSaleAtMs: number;
+  readonly currency: string;
+  readonly seatsPerPerson: number;
+  readonly tiers: readonly PriceTier[];
+  readonly capacity: number;
+  readonly layoutVersion: string;
+  /** The newest generation of its seats in Valkey that was ever begun. */
+  readonly epoch: number;
+}
+
+export type NewEvent = Omit<EventRecord, "published" | "capacity" | "layoutVersion" | "epoch">;
+
+export const saleEndsAtMs = ({ offSaleAtMs, startsAtMs }: Pick<EventRecord, "offSaleAtMs" | "startsAtMs">): number =>
+  offSaleAtMs === 0 ? startsAtMs : offSaleAtMs;
+
+/** Stands for an operator, who sees every draft. */
+export const everyViewer = "*";
+
+export const isVisible = ({ published, organiserId }: EventRecord, viewerId: string): boolean =>
+  published || viewerId === everyViewer || viewerId === organiserId;
+
+export const isId = (text: string): boolean => /^[A-Za-z0-9_-]{1,64}$/.test(text);
+
+// ---- what may be stored
+
+export interface Problem {
+  /** "sections[2].rows[0].gaps" */
+  readonly at: string;
+  /** "has seat 40, but the row ends at 30" */
+  readonly problem: string;
+}
+
+/** Stripe's largest charge: eight digits in the minor unit (docs.stripe.com/currencies, "Minimum and maximum charge amounts"). */
+const mostPerCharge = 99_999_999;
+const mostSeatsPerPerson = 100;
+const mostSections = 500;
+const mostRows = 10_000;
+const mostPositions = 9_999;
+const earliestMs = Date.UTC(2000, 0, 1);
+const latestMs = Date.UTC(2200, 0, 1);
+
+const currencies = new Set(Intl.supportedValuesOf("currency"));
+
+/** Everything that is wrong, at once. `inLayout` are those in sections, rows and seats. */
+export function problemsOf(
+  event: NewEvent,
+  sections: readonly Section[],
+): { readonly inEvent: readonly Problem[]; readonly inLayout: readonly Problem[] } {
+  return { inEvent: problemsInEvent(event), inLayout: problemsInLayout(event, sections) };
+}
+
+function problemsInEvent(event: NewEvent): Problem[] {
+  const problems: Problem[] = [];
+  const say = (at: string, problem: string | undefined) => {
+    if (problem) problems.push({ at, problem });
+  };
+  const { venue, tiers, seatsPerPerson } = event;
+  const id = "must be 1 to 64 of A-Z, a-z, 0-9, _ and -";
+  if (!isId(event.eventId)) say("event.event_id", id);
+  if (!isId(event.organiserId)) say("event.organiser_id", id);
+  say("event.name", lineProblem(event.name, 200));
+  say("event.description", textProblem(event.description, 10_000));
+  say("event.venue.name", lineProblem(venue.name, 200));
+  say("event.venue.city", lineProblem(venue.city, 100));
+  if (!/^[A-Z]{2}$/.test(venue.country)) say("event.venue.country", "must be two capital letters, as DE");
+  if (!isTimeZone(venue.timeZone))
+    say("event.venue.time_zone", "must be a time zone of the IANA database, as Europe/Berlin");
+
+  say("event.starts_at_ms", timeProblem(event.startsAtMs));
+  say("event.on_sale_at_ms", timeProblem(event.onSaleAtMs));
+  if (event.onSaleAtMs >= event.startsAtMs) say("event.on_sale_at_ms", "must be before the event starts");
+  if (event.offSaleAtMs !== 0) {
+    say("event.off_sale_at_ms", timeProblem(event.offSaleAtMs));
+    if (event.offSaleAtMs <= event.onSaleAtMs) say("event.off_sale_at_ms", "must be after the sale opens");
+  }
+
+  if (!/^[A-Z]{3}$/.test(event.currency) || !currencies.has(event.currency))
+    say("event.currency", "must be a currency of ISO 4217 in capital letters, as EUR");
+  if (!isWithin(seatsPerPerson, 1, mostSeatsPerPerson))
+    say("event.seats_per_person", `must be from 1 to ${mostSeatsPerPerson}`);
+
+  if (!isWithin(tiers.length, 1, 50)) say("event.tiers", "must be 1 to 50 price tiers");
+  const seen = new Set<string>();
+  for (const [at, tier] of tiers.entries()) {
+    const where = `event.tiers[${at}]`;
+    if (!/^[A-Za-z0-9_-]{1,32}$/.test(tier.tierId))
+      say(`${where}.tier_id`, "must be 1 to 32 of A-Z, a-z, 0-9, _ and -");
+    if (seen.has(tier.tierId)) say(`${where}.tier_id`, "is used twice");
+    seen.add(tier.tierId);
+    say(`${where}.name`, lineProblem(tier.name, 100));
+    if (tier.amount === 0)
+      say(
+        `${where}.amount`,
+        "is 0, but every seat is paid through Stripe, which can't charge 0: free seats can't be sold",
+      );
+    else if (!isWithin(tier.amount, 1, mostPerCharge))
+      say(`${where}.amount`, "must be more than 0, in the currency's minor unit");
+    else if (tier.amount * Math.max(1, seatsPerPerson) > mostPerCharge)
+      say(`${where}.amount`, `is too much: ${seatsPerPerson} seats would cost more than one charge may`);
+  }
+  return problems;
+}
+
+function problemsInLayout({ tiers }: NewEvent, sections: readonly Section[]): Problem[] {
+  const problems: Problem[] = [];
+  const say = (at: string, problem: string | undefined) => {
+    if (problem) problems.push({ at, problem });
+  };
+  if (!isWithin(sections.length, 1, mostSections)) say("sections", `must be 1 to ${mostSections}`);
+  if (sections.reduce((sum, { rows }) => sum + rows.length, 0) > mostRows)
+    say("sections", `may have at most ${mostRows} rows together`);
+
+  const tierIds = new Set(tiers.map(({ tierId }) => tierId));
+  const seen = new Set<string>();
+  let seats = 0;
+  for (const [at, section] of sections.entries()) {
+    const where = `sections[${at}]`;
+    if (!/^[A-Z0-9]{1,12}$/.test(section.sectionId)) say(`${where}.section_id`, "must be 1 to 12 of A-Z and 0-9");
+    if (seen.has(section.sectionId)) say(`${where}.section_id`, "is used twice");
+    seen.add(section.sectionId);
+    say(`${where}.name`, lineProblem(section.name, 100));
+    if (!tierIds.has(section.tierId)) say(`${where}.tier_id`, "is not among the event's price tiers");
+    if (section.generalAdmission) {
+      if (section.rows.length > 0) say(`${where}.rows`, "must be empty in general admission");
+      if (!isWithin(section.capacity, 1, mostSeatsInEvent))
+        say(`${where}.capacity`, `must be from 1 to ${mostSeatsInEvent}`);
+      else seats += section.capacity;
+    } else if (section.rows.length === 0)
+      say(`${where}.rows`, "must be at least one, or the section general admission");
+    else seats += problemsInRows(section, where, say);
+  }
+  if (seats > mostSeatsInEvent)
+    say("sections", `have ${seats} seats, but an event may have at most ${mostSeatsInEvent}`);
+  return problems;
+}
+
+/** Answers how many seats the rows have. */
+function problemsInRows({ rows }: Section, section: string, say: (at: string, problem: string) => void): number {
+  const labels = new Set<string>();
+  let seats = 0;
+  for (const [at, { label, firstSeat, seatCount, gaps, blocked }] of rows.entries()) {
+    const where = `${section}.rows[${at}]`;
+    if (!/^[A-Z0-9]{1,4}$/.test(label)) say(`${where}.label`, "must be 1 to 4 of A-Z and 0-9");
+    if (labels.has(label)) say(`${where}.label`, "is used twice in the section");
+    labels.add(label);
+    const last = firstSeat + seatCount - 1;
+    if (!isWithin(firstSeat, 1, mostPositions)) say(`${where}.first_seat`, `must be from 1 to ${mostPositions}`);
+    if (!isWithin(seatCount, 1, mostPositions)) say(`${where}.seat_count`, `must be from 1 to ${mostPositions}`);
+    else if (last > mostPositions)
+      say(`${where}.seat_count`, `reaches number ${last}; the highest is ${mostPositions}`);
+    const none = new Set(gaps);
+    const closed = new Set(blocked);
+    if (none.size < gaps.length) say(`${where}.gaps`, "names a seat twice");
+    if (closed.size < blocked.length) say(`${where}.blocked`, "names a seat twice");
+    const outside = (number: number) => !isWithin(number, firstSeat, last);
+    const strayGap = gaps.find(outside);
+    if (strayGap !== undefined) say(`${where}.gaps`, `has ${strayGap}, but the row has ${firstSeat} to ${last}`);
+    const strayBlock = blocked.find(outside);
+    if (strayBlock !== undefined) say(`${where}.blocked`, `has ${strayBlock}, but the row has ${firstSeat} to ${last}`);
+    const both = blocked.find((number) => none.has(number));
+    if (both !== undefined) say(`${where}.blocked`, `has ${both}, which is a gap`);
+    if (none.size >= seatCount) say(`${where}.gaps`, "leave no seat in the row");
+    seats += Math.max(0, seatCount - none.size);
+  }
+  return seats;
+}
+
+const isWithin = (value: number, least: number, most: number): boolean =>
+  Number.isSafeInteger(value) && value >= least && value <= most;
+
+function lineProblem(text: string, most: number): string | undefined {
+  if (text.trim() === "") return "must not be empty";
+  if (/[\p{Cc}\p{Cs}]/u.test(text)) return "must not have control characters";
+  return text.length > most ? `may have at most ${most} characters` : undefined;
+}
+
+function textProblem(text: string, most: number): string | undefined {
+  if (/[\p{Cc}\p{Cs}]/u.test(text.replace(/[\n\r\t]/g, " "))) return "must not have control characters but line breaks";
+  return text.length > most ? `may have at most ${most} characters` : undefined;
+}
+
+const timeProblem = (ms: number): string | undefined =>
+  isWithin(ms, earliestMs, latestMs) ? undefined : "must be a time between 2000 and 2200, in milliseconds since 1970";
+
+function isTimeZone(name: string): boolean {
+  try {
+    // Intl takes offsets as "+01:00" too, but those know no summer time.
+    return /^[A-Za-z]/.test(name) && new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+// ---- the same event again
+
+/** The same for the same event and layout, whatever the order in which a client sent numbers. */
+export function fingerprint(event: NewEvent, sections: readonly Section[]): string {
+  const { eventId, organiserId, name, description, venue, startsAtMs, onSaleAtMs, offSaleAtMs } = event;
+  const { currency, seatsPerPerson, tiers } = event;
+  return derivedHex64(
+    "event",
+    JSON.stringify([
+      [eventId, organiserId, name, description, startsAtMs, onSaleAtMs, offSaleAtMs, currency, seatsPerPerson],
+      [venue.name, venue.city, venue.country, venue.timeZone],
+      tiers.map(({ tierId, name: tier, amount }) => [tierId, tier, amount]),
+      layoutFingerprint(sections),
+    ]),
+  );
+}
+
+/** Names the layout: sections with the same seats, names and tiers have the same version. */
+export function layoutFingerprint(sections: readonly Section[]): string {
+  const numbers = (list: readonly number[]) => [...list].sort((a, b) => a - b);
+  return derivedHex64(
+    "layout",
+    JSON.stringify(
+      sections.map(({ sectionId, name, tierId, generalAdmission, capacity, rows }) => [
+        [sectionId, name, tierId, generalAdmission ? capacity : 0],
+        rows.map(({ label, firstSeat, seatCount, gaps, blocked }) => [
+          label,
+          firstSeat,
+          seatCount,
+          numbers(gaps),
+          numbers(blocked),
+        ]),
+      ]),
+    ),
+  );
+}
+
+// ---- how events are found
+
+/** Lower case, without accents, words only: "Café del Mar!" → "cafe del mar". */
+export function searchWords(text: string): string[] {
+  return (
+    text
+      .normalize("NFKD")
+      .replace(/\p{M}/gu, "")
+      .toLowerCase()
+      .replace(/ß/g, "ss")
+      .match(/[\p{L}\p{N}]+/gu) ?? []
+  );
+}
+
+export const searchText = ({ name, venue }: Pick<EventRecord, "name" | "venue">): string =>
+  searchWords(`${name} ${venue.name} ${venue.city}`).join(" ");
+
+export const cityKey = (city: string): string => searchWords(city).join(" ");
+
+export interface EventSearch {
+  /** Each must begin a word of the event. */
+  readonly words: readonly string[];
+  /** As cityKey made it; empty: any. */
+  readonly city: string;
+  /** 0: open. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly limit: number;
+  readonly after: { readonly startsAtMs: number; readonly eventId: string } | undefined;
+}
+
+type CursorPlace = NonNullable<EventSearch["after"]>;
+
+/** A cursor belongs to its search: with another one, or changed by hand, it is refused. */
+export function writeCursor(search: EventSearch, { startsAtMs, eventId }: CursorPlace): string {
+  return Buffer.from(JSON.stringify([startsAtMs, eventId, cursorCheck(search, startsAtMs, eventId)])).toString(
+    "base64url",
+  );
+}
+
+export function readCursor(search: EventSearch, cursor: string): CursorPlace | undefined {
+  if (cursor.length > 300 || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
+  try {
+    const place: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    if (!Array.isArray(place) || place.length !== 3) return undefined;
+    const [startsAtMs, eventId, check] = place as unknown[];
+    if (!Number.isSafeInteger(startsAtMs) || typeof eventId !== "string") return undefined;
+    if (check !== cursorCheck(search, startsAtMs as number, eventId)) return undefined;
+    return { startsAtMs: startsAtMs as number, eventId };
+  } catch {
+    return undefined;
+  }
+}
+
+const cursorCheck = ({ words, city, fromMs, toMs }: EventSearch, startsAtMs: number, eventId: string): string =>
+  derivedHex64("cursor", JSON.stringify([words, city, fromMs, toMs]), String(startsAtMs), eventId);

@@ -1,0 +1,150 @@
+// Transport only: gRPC messages in and out, checked before a use case sees them.
+import { DomainError } from "@onsale/kit/errors";
+import type { CallContext, ServiceHandlers } from "@onsale/kit/grpc";
+import { type Payment, type PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { z } from "zod";
+import type { Charges } from "./charge.js";
+import { tellDecline } from "./declines.js";
+import type { Ledger } from "./ledger.js";
+import { cancelReasons, isTombstone, lastAnswered, type PaymentRecord, type PaymentState } from "./payments.js";
+import type { Refunds } from "./refund.js";
+import type { Store } from "./store.js";
+import type { Webhooks } from "./webhook.js";
+
+const id = z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, "must be 1 to 100 letters, digits, _ or -");
+/** Stripe takes eight digits at most. */
+const money = z.int().max(99_999_999, "is more than Stripe takes in one payment");
+
+const authorizeRequest = z.object({
+  checkoutId: id,
+  userId: id,
+  eventId: id,
+  attempt: z.int().min(1).max(100),
+  amount: money.min(1),
+  currency: z
+    .string()
+    .regex(/^[A-Za-z]{3}$/, "must be a currency of three letters")
+    .transform((text) => text.toUpperCase()),
+  paymentMethodId: z.string(),
+  description: z
+    .string()
+    .max(500)
+    .regex(/^\P{Cc}*$/u, "must not have control characters"),
+  returnUrl: z.url({ protocol: /^https?$/ }).max(2000),
+});
+const paymentMethodId = /^pm_[A-Za-z0-9_]{1,200}$/;
+const captureRequest = z.object({ checkoutId: id });
+const cancelRequest = z.object({
+  checkoutId: id,
+  reason: z.enum(["", ...cancelReasons], { error: `must be empty or one of ${cancelReasons.join(", ")}` }),
+});
+const refundRequest = z.object({ checkoutId: id, refundId: id, amount: money.min(0) });
+const getRequest = z.object({ checkoutId: id, refresh: z.boolean() });
+
+function checked<Shape extends z.ZodType>(shape: Shape, request: unknown): z.infer<Shape> {
+  const result = shape.safeParse(request);
+  if (result.success) return result.data;
+  const problems = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+  throw new DomainError("REQUEST_INVALID", `The request is not valid: ${problems.join("; ")}.`, { problems });
+}
+
+/** For a call that brings no deadline. */
+const longestCallMs = 30_000;
+function deadlineOf({ deadline }: CallContext): number {
+  return Number.isFinite(deadline) ? deadline : Date.now() + longestCallMs;
+}
+
+const statuses: Readonly<Record<PaymentState, PaymentStatus>> = {
+  unpaid: PaymentStatus.UNPAID,
+  requires_action: PaymentStatus.REQUIRES_ACTION,
+  processing: PaymentStatus.PROCESSING,
+  authorized: PaymentStatus.AUTHORIZED,
+  captured: PaymentStatus.CAPTURED,
+  cancelled: PaymentStatus.CANCELLED,
+  partially_refunded: PaymentStatus.PARTIALLY_REFUNDED,
+  refunded: PaymentStatus.REFUNDED,
+};
+
+export function paymentMessage(record: PaymentRecord): Payment {
+  const answered = lastAnswered(record);
+  const decline = answered?.outcome === "declined" ? tellDecline(answered.declineCode ?? "") : undefined;
+  return {
+    checkoutId: record.checkoutId,
+    paymentIntentId: record.intentId ?? "",
+    status: statuses[record.state],
+    amount: record.amount,
+    currency: record.currency,
+    amountCaptured: record.amountCaptured,
+    amountRefunded: record.amountRefunded,
+    attempt: answered?.attempt ?? 0,
+    declineCode: decline?.code ?? "",
+    declineMessage: decline?.message ?? "",
+    actionUrl: record.actionUrl ?? "",
+  };
+}
+
+/** A tombstone is no payment. */
+const paymentOrNone = (record: PaymentRecord | undefined): { payment?: Payment } =>
+  record && !isTombstone(record) ? { payment: paymentMessage(record) } : {};
+
+export interface UseCases {
+  readonly charges: Charges;
+  readonly refunds: Refunds;
+  readonly webhooks: Webhooks;
+  readonly ledger: Ledger;
+  readonly store: Store;
+}
+
+export function createHandlers(useCases: UseCases): ServiceHandlers<PaymentServiceService> {
+  const { charges, refunds, webhooks, ledger, store } = useCases;
+  return {
+    async authorize(request, context) {
+      const { userId, ...order } = checked(authorizeRequest, request);
+      if (!paymentMethodId.test(order.paymentMethodId))
+        throw new DomainError(
+          "PAYMENT_METHOD_INVALID",
+          "That is not the id of a payment method at Stripe (pm_…). Enter the card again.",
+        );
+      const record = await charges.authorize({ ...order, accountId: userId }, deadlineOf(context));
+      return { payment: paymentMessage(record) };
+    },
+    async capture(request, context) {
+      const { checkoutId } = checked(captureRequest, request);
+      return { payment: paymentMessage(await charges.capture(checkoutId, deadlineOf(context))) };
+    },
+    async cancel(request, context) {
+      const { checkoutId, reason } = checked(cancelRequest, request);
+      return paymentOrNone(await charges.cancel(checkoutId, reason === "" ? undefined : reason, deadlineOf(context)));
+    },
+    async refund(request, context) {
+      const order = checked(refundRequest, request);
+      const { record, refund } = await refunds.refund(order, deadlineOf(context));
+      return {
+        payment: paymentMessage(record),
+        stripeRefundId: refund.stripeRefundId ?? "",
+        amount: refund.amount,
+      };
+    },
+    async getPayment(request, context) {
+      const { checkoutId, refresh } = checked(getRequest, request);
+      const record = await store.read(checkoutId);
+      if (!record || !refresh) return paymentOrNone(record);
+      const call = { lane: "new", deadlineMs: deadlineOf(context) } as const;
+      return paymentOrNone(await ledger.refresh(record, call, { refunds: true }));
+    },
+    async handleWebhook({ body, signature }, context) {
+      const { stripeEventId, stripeEventType, record, seenBefore } = await webhooks.handle(
+        Buffer.from(body),
+        signature,
+        deadlineOf(context),
+      );
+      return {
+        stripeEventId,
+        stripeEventType,
+        checkoutId: record?.checkoutId ?? "",
+        seenBefore,
+        ...paymentOrNone(record),
+      };
+    },
+  };
+}

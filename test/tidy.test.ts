@@ -1,0 +1,272 @@
+// The repository's own rules, checked on every file of it: import walls, names, opening lines, who may touch what.
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { basename, dirname, join, posix } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const notOurs = new Set(["node_modules", "dist", ".cache", ".data", ".git", "coverage", "gen", "histories"]);
+
+function walk(folder: string): string[] {
+  return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = posix.join(folder, entry.name);
+    if (entry.isDirectory()) return notOurs.has(entry.name) ? [] : walk(path);
+    return entry.isFile() ? [path] : [];
+  });
+}
+
+interface Source {
+  readonly path: string;
+  readonly text: string;
+  /** What it imports, statically or not: as written, relative paths resolved from the root. */
+  readonly imports: readonly string[];
+  readonly isTest: boolean;
+}
+
+const files = walk("");
+const sources: Source[] = files
+  .filter((path) => /\.(ts|tsx|mts|mjs)$/.test(path))
+  .map((path) => {
+    const text = readFileSync(join(root, path), "utf8");
+    return {
+      path,
+      text,
+      imports: importsOf(text).map((name) => (name.startsWith(".") ? posix.join(dirname(path), name) : name)),
+      isTest: /\.(test|it)\.tsx?$/.test(path) || /(^|\/)test\//.test(path),
+    };
+  });
+const product = sources.filter(({ isTest }) => !isTest);
+const within = (folder: string) => product.filter(({ path }) => path.startsWith(`${folder}/`));
+
+function importsOf(text: string): string[] {
+  const statement = /(?:^|[\n;])\s*(?:import|export)\s(?:[^"';]*?\sfrom\s)?\s*["']([^"'\n]+)["']/g;
+  const call = /\bimport\(\s*["']([^"'\n]+)["']\s*\)/g;
+  return [...text.matchAll(statement), ...text.matchAll(call)].flatMap((match) => match[1] ?? []);
+}
+
+/** The package or folder of ours that an import leads to, as "kit" or "services/payment"; undefined for a stranger's. */
+function ours(name: string): string | undefined {
+  const byName: Record<string, string> = { kit: "kit", proto: "proto", workflows: "workflows" };
+  const scoped = /^@onsale\/([^/]+)/.exec(name)?.[1];
+  if (scoped !== undefined)
+    return byName[scoped] ?? (existsSync(join(root, "services", scoped)) ? `services/${scoped}` : `tools/${scoped}`);
+  const local = /^(kit|proto|workflows|services\/[^/]+|tools\/[^/]+)\//.exec(name)?.[1];
+  return local;
+}
+
+function crossings(allowed: (source: Source, target: string, name: string) => boolean, among: readonly Source[]) {
+  return among.flatMap((source) =>
+    source.imports.flatMap((name) => {
+      const target = ours(name);
+      if (target === undefined || source.path.startsWith(`${target}/`)) return [];
+      return allowed(source, target, name) ? [] : [`${source.path} imports ${name}`];
+    }),
+  );
+}
+
+describe("import walls", () => {
+  it("are looked for in files that are really there", () => {
+    for (const folder of ["kit", "services", "workflows", "tools"])
+      expect(within(folder).length, folder).toBeGreaterThan(0);
+    expect(
+      importsOf(
+        'import a from "b";\nimport type { c }\n  from "d";\nexport { e } from "f";\nimport "g"; await import("h")',
+      ),
+    ).toEqual(["b", "d", "f", "g", "h"]);
+    expect(ours("@onsale/gateway/server")).toBe("services/gateway");
+    expect(ours("services/payment/src/store.js")).toBe("services/payment");
+    expect(ours("zod")).toBeUndefined();
+  });
+
+  it("kit and proto import nothing of ours", () => {
+    expect(crossings(() => false, [...within("kit"), ...within("proto")])).toEqual([]);
+  });
+
+  it("services import kit and proto, never each other; the gateway also the workflows' contract", () => {
+    const allowed = ({ path }: Source, target: string, name: string) =>
+      target === "kit" ||
+      target === "proto" ||
+      (path.startsWith("services/gateway/") && /^@onsale\/workflows\/contract$/.test(name));
+    expect(crossings(allowed, within("services"))).toEqual([]);
+  });
+
+  it("the worker imports kit and proto only", () => {
+    expect(crossings((_, target) => target === "kit" || target === "proto", within("workflows"))).toEqual([]);
+  });
+
+  it("workflow code, which is replayed, reaches nothing impure, by whatever way", () => {
+    const pure = new Set(["@onsale/kit/money", "@temporalio/workflow", "@temporalio/common"]);
+    const byPath = new Map(sources.map((source) => [source.path, source]));
+    const impure: string[] = [];
+    const seen = new Set<string>();
+    const follow = (source: Source): void => {
+      if (seen.has(source.path)) return;
+      seen.add(source.path);
+      for (const name of source.imports) {
+        // A type leaves nothing in the bundle.
+        if (pure.has(name) || onlyTypesFrom(source, name)) continue;
+        const next = name.startsWith("workflows/src/") ? byPath.get(name.replace(/\.js$/, ".ts")) : undefined;
+        if (next === undefined) impure.push(`${source.path} imports ${name}`);
+        else follow(next);
+      }
+    };
+    for (const source of within("workflows/src/workflows")) follow(source);
+    expect(seen).toContain("workflows/src/contract.ts");
+    expect(impure).toEqual([]);
+  });
+
+  it("each store's client is imported by one file of a service", () => {
+    const owners: Record<string, RegExp> = {
+      mongodb: /^services\/[^/]+\/src\/store\.ts$/,
+      ioredis: /^services\/[^/]+\/src\/valkey\.ts$/,
+      stripe: /^services\/[^/]+\/src\/stripe\.ts$/,
+    };
+    const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>
+      imports.filter((name) => owners[name] && !owners[name].test(path)).map((name) => `${path} imports ${name}`),
+    );
+    expect(strays).toEqual([]);
+  });
+
+  it("the environment is read by config and process alone", () => {
+    const readers = [...within("kit"), ...within("services"), ...within("workflows")]
+      .filter(({ path }) => !/(^|\/)(config|process|bundle)\.ts$/.test(path))
+      .filter(({ text }) => /\bprocess\.env\b/.test(text))
+      .map(({ path }) => path);
+    expect(readers).toEqual([]);
+  });
+});
+
+function onlyTypesFrom({ text, path }: Source, name: string): boolean {
+  const statements = [...text.matchAll(/(?:^|\n)\s*import\s([^"';]*?)\sfrom\s+["']([^"'\n]+)["']/g)];
+  return statements
+    .filter((match) => {
+      const written = match[2] ?? "";
+      return (written.startsWith(".") ? posix.join(dirname(path), written) : written) === name;
+    })
+    .every((match) => /^type\s/.test(match[1] ?? ""));
+}
+
+describe("names", () => {
+  it("say what something is: no drawer for odds and ends", () => {
+    const drawer = /^(utils?|helpers?|common|misc|base|managers?|shared|lib|types|constants)$/;
+    const drawers = files.filter((path) => path.split("/").some((part) => drawer.test(part.replace(/\..*$/, ""))));
+    expect(drawers).toEqual([]);
+  });
+
+  it("are kebab-case in the code", () => {
+    const odd = sources.filter(
+      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
+    );
+    expect(odd.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("have no index.ts but the one that bundles the workflows", () => {
+    const indexes = files.filter((path) => /(^|\/)index\.(ts|tsx|js|mjs)$/.test(path));
+    expect(indexes.filter((path) => path !== "workflows/src/workflows/index.ts")).toEqual([]);
+  });
+});
+
+describe("every source file", () => {
+  it("begins with a comment that says what it owns", () => {
+    const silent = sources
+      .filter(({ path }) => path !== "vitest.config.ts")
+      .filter(({ text }) => !/^\/\/ \S.{15,}/.test(text));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("does not switch the type checker off", () => {
+    const loopholes = [/\bas any\b/, /@ts-ignore/, /@ts-nocheck/, /\bas unknown as any\b/];
+    const offenders = sources
+      .filter(({ path }) => path !== "test/tidy.test.ts")
+      .flatMap(({ path, text }) =>
+        loopholes.filter((loophole) => loophole.test(text)).map((loophole) => `${path}: ${loophole.source}`),
+      );
+    expect(offenders).toEqual([]);
+  });
+
+  it("leaves nothing for later in a comment, and no test switched off without a reason", () => {
+    const later = /\b(TODO|FIXME|XXX|HACK)\b/;
+    const silenced = /\b(?:it|test|describe)\.(?:only|skip)\(/;
+    const offenders = sources
+      .filter(({ path }) => path !== "test/tidy.test.ts")
+      .filter(({ text }) => later.test(text) || silenced.test(text));
+    expect(offenders.map(({ path }) => path)).toEqual([]);
+  });
+
+  it("has no enum, decorator or namespace of ours", () => {
+    const offenders = product.filter(({ text }) =>
+      /(?:^|\n)\s*(?:export\s+)?(?:const\s+)?(?:enum|namespace)\s+\w+\s*\{/.test(text),
+    );
+    expect(offenders.map(({ path }) => path)).toEqual([]);
+  });
+});
+
+describe("every text file", () => {
+  const texts = files
+    .filter((path) => !/\.(png|jpg|ico|woff2?|tsbuildinfo)$/.test(path))
+    .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
+
+  it("names no package registry: where packages come from is the machine's business", () => {
+    const hosts = [
+      ["registry", "npmjs", "org"],
+      ["registry", "yarnpkg", "com"],
+      ["pypi", "org"],
+      ["pythonhosted", "org"],
+      ["npm", "pkg", "github", "com"],
+    ].map((parts) => parts.join("."));
+    const named = texts.flatMap(({ path, text }) =>
+      hosts.filter((host) => text.includes(host)).map((host) => `${path}: ${host}`),
+    );
+    expect(named).toEqual([]);
+  });
+
+  it("holds no live secret", () => {
+    // A live key of Stripe, a private key: in their published shapes.
+    const shapes = [/\b[sr]k_live_[0-9A-Za-z]{10,}/, /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*[A-Za-z0-9+/]{40}/];
+    const leaks = texts.flatMap(({ path, text }) =>
+      shapes.filter((shape) => shape.test(text)).map((shape) => `${path}: ${shape.source}`),
+    );
+    expect(leaks).toEqual([]);
+  });
+});
+
+describe("packages", () => {
+  const packages = files
+    .filter((path) => basename(path) === "package.json")
+    .map((path) => ({
+      path,
+      json: JSON.parse(readFileSync(join(root, path), "utf8")) as Record<string, Record<string, string>>,
+    }));
+
+  it("pin every dependency exactly", () => {
+    const loose = packages.flatMap(({ path, json }) =>
+      ["dependencies", "devDependencies"].flatMap((kind) =>
+        Object.entries(json[kind] ?? {})
+          .filter(([, version]) => !/^(npm:[^@]*@?[^@]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(version))
+          .map(([name, version]) => `${path}: ${name} ${version}`),
+      ),
+    );
+    expect(loose).toEqual([]);
+  });
+
+  it("declare what they import", () => {
+    const undeclared = packages
+      .filter(({ path }) => path !== "package.json")
+      .flatMap(({ path, json }) => {
+        const declared = { ...json["dependencies"], ...json["devDependencies"] };
+        return within(dirname(path)).flatMap((source) =>
+          source.imports
+            .filter((name) => !name.startsWith("node:") && !/^(kit|proto|services|workflows|tools)\//.test(name))
+            .map((name) =>
+              name
+                .split("/")
+                .slice(0, name.startsWith("@") ? 2 : 1)
+                .join("/"),
+            )
+            .filter((name) => declared[name] === undefined && name !== "vitest")
+            .map((name) => `${source.path} imports ${name}`),
+        );
+      });
+    expect([...new Set(undeclared)]).toEqual([]);
+  });
+});

@@ -1,0 +1,99 @@
+// A client of the REST API as an integrator would write one: JSON, a token, an Idempotency-Key, problems as errors.
+import { randomUUID } from "node:crypto";
+
+export interface Ask {
+  readonly body?: unknown;
+  readonly token?: string | undefined;
+  /** Of a POST; undefined: a new one. */
+  readonly key?: string;
+}
+
+export interface Answer<Body> {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Body;
+}
+
+/** A refusal: the problem document that came instead of the answer. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly document: Readonly<Record<string, unknown>>;
+
+  constructor(request: string, status: number, document: Readonly<Record<string, unknown>>) {
+    const errors = Array.isArray(document["errors"]) ? ` ${JSON.stringify(document["errors"])}` : "";
+    super(
+      `${request} was refused: ${status} ${String(document["code"] ?? "")}: ${String(document["detail"] ?? "")}${errors}`,
+    );
+    this.status = status;
+    this.code = String(document["code"] ?? "");
+    this.document = document;
+  }
+}
+
+export interface Rest {
+  readonly url: string;
+  get<Body>(path: string, ask?: Ask): Promise<Body>;
+  post<Body>(path: string, ask?: Ask): Promise<Body>;
+  put<Body>(path: string, ask?: Ask): Promise<Body>;
+  delete<Body>(path: string, ask?: Ask): Promise<Body>;
+  /** The refusal itself, for those who expect one. Throws when there was none. */
+  refused(attempt: Promise<unknown>): Promise<Problem>;
+}
+
+const tries = 6;
+
+/** What may succeed when sent again (429, 503, a cut connection) is sent again with the same key, after what Retry-After says. */
+export function createRest(url: string): Rest {
+  async function send<Body>(
+    method: string,
+    path: string,
+    { body, token, key = randomUUID() }: Ask = {},
+  ): Promise<Body> {
+    const request = `${method} ${path}`;
+    for (let attempt = 1; ; attempt++) {
+      let wait = 250 * 2 ** attempt;
+      try {
+        const response = await fetch(`${url}${path}`, {
+          method,
+          headers: {
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+            ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+            ...(method === "POST" ? { "idempotency-key": key } : {}),
+          },
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+          signal: AbortSignal.timeout(60_000),
+        });
+        const text = await response.text();
+        const content = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
+        if (response.ok) return content as Body;
+        const problem = new Problem(request, response.status, content);
+        if (content["retryable"] !== true || attempt >= tries) throw problem;
+        wait = Number(response.headers.get("retry-after") ?? 0) * 1000 || wait;
+      } catch (error) {
+        if (error instanceof Problem) throw error;
+        if (attempt >= tries)
+          throw new Error(`${request} got no answer from ${url}: ${String((error as Error).cause ?? error)}`, {
+            cause: error,
+          });
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(wait, 30_000)));
+    }
+  }
+  return {
+    url,
+    get: (path, ask) => send("GET", path, ask),
+    post: (path, ask) => send("POST", path, ask),
+    put: (path, ask) => send("PUT", path, ask),
+    delete: (path, ask) => send("DELETE", path, ask),
+    async refused(attempt) {
+      try {
+        await attempt;
+      } catch (error) {
+        if (error instanceof Problem) return error;
+        throw error;
+      }
+      throw new Error("The request was expected to be refused, but it was answered.");
+    },
+  };
+}

@@ -1,0 +1,109 @@
+// A refund's life: how much can be given back of a charge, and what becomes of it. Pure.
+// Source: https://docs.stripe.com/refunds and https://docs.stripe.com/api/refunds
+import { behaviourOf } from "./cards.js";
+import type { Charge, Refusal } from "./payment-intents.js";
+
+export interface Refund {
+  readonly id: string;
+  readonly chargeId: string;
+  readonly paymentId: string;
+  readonly methodId: string;
+  readonly created: number;
+  readonly amount: number;
+  readonly currency: string;
+  readonly status: "pending" | "succeeded" | "failed" | "canceled";
+  readonly reason?: "duplicate" | "fraudulent" | "requested_by_customer";
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Milliseconds: when the bank's last word comes; unset once it has come. */
+  readonly settlesAt?: number;
+}
+
+export type RefundEvent = "charge.refunded" | "refund.created" | "refund.failed" | "refund.updated";
+
+export interface RefundStep {
+  readonly ok: true;
+  readonly refund: Refund;
+  readonly charge: Charge;
+  readonly events: readonly RefundEvent[];
+}
+
+export interface RefundOrder {
+  readonly id: string;
+  readonly amount?: number;
+  readonly reason?: NonNullable<Refund["reason"]>;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Seconds. */
+  readonly now: number;
+  /** Milliseconds: when a refund settles whose card makes it wait. */
+  readonly settlesAt: number;
+}
+
+export function refundCharge(charge: Charge, order: RefundOrder): RefundStep | Refusal {
+  const left = charge.amountCaptured - charge.amountRefunded;
+  if (!charge.captured)
+    return {
+      ok: false,
+      code: "",
+      message: `This PaymentIntent (${charge.paymentId}) does not have a successful charge to refund.`,
+      param: "payment_intent",
+    };
+  if (left === 0)
+    return {
+      ok: false,
+      code: "charge_already_refunded",
+      message: `Charge ${charge.id} has already been refunded.`,
+    };
+  const amount = order.amount ?? left;
+  const shown = (minor: number) => amountInWords(minor, charge.currency);
+  if (amount > charge.amount)
+    return {
+      ok: false,
+      code: "",
+      message: `Refund amount (${shown(amount)}) is greater than charge amount (${shown(charge.amount)})`,
+      param: "amount",
+    };
+  if (amount > left)
+    return {
+      ok: false,
+      code: "",
+      message: `Refund amount (${shown(amount)}) is greater than unrefunded amount on charge (${shown(left)})`,
+      param: "amount",
+    };
+  const ways = behaviourOf(charge.card).refund;
+  const { now, settlesAt, ...rest } = order;
+  return {
+    ok: true,
+    refund: {
+      ...rest,
+      amount,
+      chargeId: charge.id,
+      paymentId: charge.paymentId,
+      methodId: charge.methodId,
+      created: now,
+      currency: charge.currency,
+      status: ways === "pending" ? "pending" : "succeeded",
+      ...(ways === undefined ? {} : { settlesAt }),
+    },
+    charge: { ...charge, amountRefunded: charge.amountRefunded + amount },
+    events: ["refund.created", "charge.refunded"],
+  };
+}
+
+/** The bank's last word on a refund that waited: a pending one arrives, a failing one comes back to us. */
+export function settleRefund(refund: Refund, charge: Charge): RefundStep {
+  const { settlesAt: _, ...rest } = refund;
+  if (refund.status === "pending")
+    return { ok: true, refund: { ...rest, status: "succeeded" }, charge, events: ["refund.updated"] };
+  return {
+    ok: true,
+    refund: { ...rest, status: "failed" },
+    charge: { ...charge, amountRefunded: charge.amountRefunded - refund.amount },
+    events: ["refund.updated", "refund.failed"],
+  };
+}
+
+/** "$10.00", as Stripe's error messages have it. */
+export function amountInWords(minor: number, currency: string): string {
+  const format = new Intl.NumberFormat("en-US", { style: "currency", currency: currency.toUpperCase() });
+  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+}

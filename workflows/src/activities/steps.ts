@@ -1,0 +1,31 @@
+// The activities: each step of a workflow as one gRPC call to the service that owns it, and nothing more.
+import type { ServiceClient } from "@onsale/kit/grpc";
+import type { Logger } from "@onsale/kit/log";
+import type { Metrics } from "@onsale/kit/metrics";
+import type { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
+import type { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
+import type { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
+import type { Steps } from "../steps.js";
+import { createAttempts } from "./attempts.js";
+import { paymentSteps } from "./payment.js";
+import { seatSteps } from "./seats.js";
+import { ticketSteps } from "./tickets.js";
+
+export interface StepDependencies {
+  readonly inventory: ServiceClient<SeatServiceService>;
+  readonly payment: ServiceClient<PaymentServiceService>;
+  readonly ticket: ServiceClient<TicketServiceService>;
+  /** Is the execution of this workflow id open? */
+  readonly isWorkflowRunning: (workflowId: string) => Promise<boolean>;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export function createActivities(dependencies: StepDependencies): Steps {
+  const attempts = createAttempts(dependencies.log, dependencies.metrics);
+  return {
+    ...paymentSteps(dependencies.payment, attempts),
+    ...seatSteps(dependencies.inventory, attempts),
+    ...ticketSteps(dependencies.ticket, dependencies.isWorkflowRunning, attempts),
+  };
+}

@@ -1,0 +1,41 @@
+// The worker's composition: clients of the services, the activities made of them, and the worker that runs both.
+import { connect } from "@onsale/kit/grpc";
+import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
+import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
+import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
+import { createActivities } from "./activities/steps.js";
+import type { workerSettings } from "./config.js";
+import { installRuntime, startWorker } from "./worker.js";
+
+/** `code`: the workflows' code, for tests that don't build it ahead. The port is 0: nobody calls a worker. */
+export async function startWorkflows(
+  { config, log, metrics, lifecycle, trust }: ContextOf<typeof workerSettings>,
+  code?: string,
+): Promise<RunningService> {
+  installRuntime(log, config.TEMPORAL_METRICS_LISTEN);
+  const inventory = connect(SeatServiceService, { address: config.INVENTORY_ADDRESS, trust });
+  const payment = connect(PaymentServiceService, { address: config.PAYMENT_ADDRESS, trust });
+  const ticket = connect(TicketServiceService, { address: config.TICKET_ADDRESS, trust });
+  for (const [name, client] of Object.entries({ inventory, payment, ticket }))
+    lifecycle.onStop(`client of ${name}`, () => client.close());
+
+  const worker = startWorker(
+    {
+      address: config.TEMPORAL_ADDRESS,
+      namespace: config.TEMPORAL_NAMESPACE,
+      taskQueue: config.TASK_QUEUE,
+      maxCachedWorkflows: config.MAX_CACHED_WORKFLOWS,
+      shutdownGraceMs: Math.max(config.SHUTDOWN_GRACE_SECONDS * 1_000 - 5_000, 1_000),
+      versioning: config.WORKER_VERSIONING
+        ? { deploymentName: config.DEPLOYMENT_NAME, promote: config.WORKER_PROMOTE }
+        : undefined,
+      buildId: config.BUILD_ID,
+      code,
+    },
+    ({ isWorkflowRunning }) => createActivities({ inventory, payment, ticket, isWorkflowRunning, log, metrics }),
+    log,
+  );
+  lifecycle.onStop("worker", () => worker.stop());
+  return { port: 0, ready: () => worker.ready() };
+}

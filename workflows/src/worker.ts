@@ -1,0 +1,239 @@
+// The Temporal worker: connects, registers what the server must know, polls, and starts over if that breaks.
+import { readdir, readFile, stat } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { DomainError } from "@onsale/kit/errors";
+import type { Logger } from "@onsale/kit/log";
+import { Client, WorkflowNotFoundError } from "@temporalio/client";
+import { type LogLevel, NativeConnection, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
+import { bundlePath, bundleWorkflows, hashOf } from "./bundle.js";
+import { registerSearchAttributes } from "./search-attributes.js";
+import type { Steps } from "./steps.js";
+
+export interface WorkerSettings {
+  readonly address: string;
+  readonly namespace: string;
+  readonly taskQueue: string;
+  readonly maxCachedWorkflows: number;
+  readonly shutdownGraceMs: number;
+  /** Undefined: no versioning, any build takes any workflow. */
+  readonly versioning?: { readonly deploymentName: string; readonly promote: boolean } | undefined;
+  readonly buildId?: string | undefined;
+  /** The workflows' code, when it isn't to be read from the bundle built ahead. */
+  readonly code?: string | undefined;
+}
+
+/** What the steps may ask of Temporal itself. */
+export interface TemporalView {
+  /** Is the execution of this workflow id open? */
+  isWorkflowRunning(workflowId: string): Promise<boolean>;
+}
+
+export interface RunningWorker {
+  /** Polling, and Temporal answers. */
+  ready(): Promise<boolean>;
+  /** Takes no more work, and waits for what it has. */
+  stop(): Promise<void>;
+}
+
+const retryDelayMs = 2_000;
+
+/** Returns at once; the server may come up later. */
+export function startWorker(
+  settings: WorkerSettings,
+  createSteps: (temporal: TemporalView) => Steps,
+  log: Logger,
+): RunningWorker {
+  const stopping = new AbortController();
+  let current: { worker: Worker; connection: NativeConnection } | undefined;
+  const steps = createSteps({
+    isWorkflowRunning: (workflowId) => {
+      if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
+      return isWorkflowRunning(current.connection, settings.namespace, workflowId);
+    },
+  });
+
+  async function runOnce(): Promise<void> {
+    const connection = await NativeConnection.connect({ address: settings.address });
+    try {
+      await registerSearchAttributes(connection.operatorService, settings.namespace);
+      const code = settings.code ?? (await workflowCode(log));
+      const buildId = settings.buildId ?? hashOf(code);
+      const worker = await Worker.create(workerOptions(settings, connection, code, buildId, steps));
+      if (stopping.signal.aborted) return;
+      current = { worker, connection };
+      const running = worker.run();
+      log.info({ taskQueue: settings.taskQueue, buildId, versioning: settings.versioning !== undefined }, "polling");
+      if (settings.versioning?.promote) void promote(connection, settings, buildId, log, stopping.signal);
+      await running;
+    } finally {
+      current = undefined;
+      await connection.close();
+    }
+  }
+
+  async function runUntilStopped(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      try {
+        await runOnce();
+      } catch (err) {
+        if (!stopping.signal.aborted)
+          log.warn({ err, address: settings.address }, "not connected to Temporal; tries again");
+      }
+      await delay(retryDelayMs, undefined, { signal: stopping.signal }).catch(() => undefined);
+    }
+  }
+
+  const ended = runUntilStopped();
+  return {
+    ready: async () => {
+      if (current?.worker.getState() !== "RUNNING") return false;
+      const { connection } = current;
+      return connection
+        .withDeadline(Date.now() + 1_000, () => connection.workflowService.getSystemInfo({}))
+        .then(
+          () => true,
+          () => false,
+        );
+    },
+    stop: async () => {
+      stopping.abort();
+      if (current?.worker.getState() === "RUNNING") current.worker.shutdown();
+      await ended;
+    },
+  };
+}
+
+function workerOptions(
+  { namespace, taskQueue, maxCachedWorkflows, shutdownGraceMs, versioning }: WorkerSettings,
+  connection: NativeConnection,
+  code: string,
+  buildId: string,
+  activities: Steps,
+): WorkerOptions {
+  const deploymentName = versioning?.deploymentName ?? "onsale-checkout";
+  return {
+    connection,
+    namespace,
+    taskQueue,
+    activities,
+    workflowBundle: { code },
+    maxCachedWorkflows,
+    reuseV8Context: true,
+    shutdownGraceTime: shutdownGraceMs,
+    workerDeploymentOptions: versioning
+      ? {
+          version: { deploymentName, buildId },
+          useWorkerVersioning: true,
+          // Each of the workflows ends within minutes, so none needs to change builds halfway.
+          defaultVersioningBehavior: "PINNED",
+        }
+      : { version: { deploymentName, buildId }, useWorkerVersioning: false },
+  };
+}
+
+/** The bundle built ahead; without one, or with one older than the code beside it, a new one, which takes some seconds. */
+async function workflowCode(log: Logger): Promise<string> {
+  if (await isFresh()) return readFile(bundlePath, "utf8");
+  log.info("bundles the workflows' code: no bundle was built ahead, or the code has changed since");
+  return bundleWorkflows();
+}
+
+async function isFresh(): Promise<boolean> {
+  const changed = async (path: URL | string) => (await stat(path)).mtimeMs;
+  try {
+    const bundled = await changed(bundlePath);
+    const folders = ["./", "./workflows/"].map((folder) => new URL(folder, import.meta.url));
+    for (const folder of folders)
+      for (const file of await readdir(folder))
+        if (/\.[jt]s$/.test(file) && (await changed(new URL(file, folder))) > bundled) return false;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function isWorkflowRunning(
+  connection: NativeConnection,
+  namespace: string,
+  workflowId: string,
+): Promise<boolean> {
+  try {
+    const { status } = await new Client({ connection, namespace }).workflow.getHandle(workflowId).describe();
+    return status.name === "RUNNING";
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/**
+ * Makes this build the deployment's current one, once its pollers are seen, unless it was current before: an old build
+ * that restarts in the middle of a roll-out must not take the traffic back.
+ */
+async function promote(
+  connection: NativeConnection,
+  { namespace, versioning }: WorkerSettings,
+  buildId: string,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  const deploymentName = versioning?.deploymentName ?? "";
+  const deploymentVersion = { deploymentName, buildId };
+  while (!signal.aborted) {
+    try {
+      const { workerDeploymentVersionInfo: known } = await connection.workflowService.describeWorkerDeploymentVersion({
+        namespace,
+        deploymentVersion,
+      });
+      if (known?.routingChangedTime ?? known?.lastCurrentTime) {
+        log.info(deploymentVersion, "this build was current before; whether it is now is the operator's choice");
+        return;
+      }
+      await connection.workflowService.setWorkerDeploymentCurrentVersion({ namespace, deploymentName, buildId });
+      log.info(deploymentVersion, "this build takes the new workflows from now on");
+      return;
+    } catch (err) {
+      log.debug({ err }, "this build is not known to Temporal yet");
+    }
+    await delay(500, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+let installed = false;
+
+/** Once a process, before the first worker: Temporal's own logs go to ours, and signals stay with the lifecycle. */
+export function installRuntime(log: Logger, metricsListen: string | undefined): void {
+  if (installed) return;
+  installed = true;
+  Runtime.install({
+    shutdownSignals: [],
+    logger: temporalLogger(log),
+    telemetryOptions: {
+      logging: { forward: {}, filter: { core: "WARN", other: "ERROR" } },
+      ...(metricsListen && {
+        metrics: {
+          prometheus: { bindAddress: metricsListen, countersTotalSuffix: true, useSecondsForDurations: true },
+        },
+      }),
+    },
+  });
+}
+
+function temporalLogger(log: Logger) {
+  const write = (level: LogLevel, message: string, meta?: Readonly<Record<string | symbol, unknown>>) => {
+    const { error, ...rest } = (meta ?? {}) as { error?: unknown } & Record<string, unknown>;
+    log[level.toLowerCase() as Lowercase<LogLevel>]({ ...rest, ...(error !== undefined && { err: error }) }, message);
+  };
+  const at =
+    (level: LogLevel) =>
+    (message: string, meta?: Readonly<Record<string | symbol, unknown>>): void =>
+      write(level, message, meta);
+  return {
+    log: write,
+    trace: at("TRACE"),
+    debug: at("DEBUG"),
+    info: at("INFO"),
+    warn: at("WARN"),
+    error: at("ERROR"),
+  };
+}

@@ -1,0 +1,5 @@
+// The workflows that a worker runs: each export is a workflow type.
+// biome-ignore-all lint/performance/noBarrelFile: Temporal's bundler wants one entry
+export { checkout } from "./checkout.js";
+export { refund } from "./refund.js";
+export { settleLatePayment } from "./settle-late-payment.js";

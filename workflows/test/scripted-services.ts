@@ -1,0 +1,253 @@
+// Stand-ins for the inventory, payment and ticket services, which others own: real gRPC, a small truthful model of each,
+// and a script by which a test makes single calls fail, hang or answer otherwise.
+import { DomainError, type RefusalCode } from "@onsale/kit/errors";
+import { createGrpcServer } from "@onsale/kit/grpc";
+import { createLogger } from "@onsale/kit/log";
+import { createMetrics } from "@onsale/kit/metrics";
+import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
+import { Payment, PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { Order, OrderStatus, TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
+
+export type Method =
+  | "authorize"
+  | "capture"
+  | "cancel"
+  | "refund"
+  | "getPayment"
+  | "claimSeats"
+  | "releaseClaims"
+  | "releaseHold"
+  | "issueTickets"
+  | "voidTickets"
+  | "getOrder";
+
+export interface Call {
+  readonly method: Method;
+  readonly atMs: number;
+  // biome-ignore lint/suspicious/noExplicitAny: the requests of eleven methods, looked into by tests
+  readonly request: any;
+}
+
+/** What exists about one checkout. */
+export interface Facts {
+  payment: Payment | undefined;
+  refunds: Map<string, number>;
+  /** Times that Stripe would have moved money or a reservation, as opposed to answering a repetition. */
+  authorizations: number;
+  captures: number;
+  claimed: boolean;
+  holdReleased: boolean;
+  order: Order | undefined;
+}
+
+/** Instead of the model for one call: may change the facts, throw, wait, or call the model and spoil its answer. */
+export type Behaviour = (facts: Facts, model: () => unknown) => unknown;
+
+export const fails =
+  (code: RefusalCode, message = `scripted ${code}`): Behaviour =>
+  () => {
+    throw new DomainError(code, message);
+  };
+/** Takes effect, but its answer is lost. */
+export const losesAnswer: Behaviour = async (_, model) => {
+  await model();
+  throw new DomainError("UNAVAILABLE", "scripted: the answer was lost");
+};
+export const after =
+  (ms: number, then: Behaviour = (_, model) => model()): Behaviour =>
+  async (facts, model) => {
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return then(facts, model);
+  };
+const answersPayment =
+  (change: Partial<Payment>): Behaviour =>
+  async (facts, model) => {
+    await model();
+    Object.assign(facts.payment ?? {}, change);
+    return { payment: facts.payment };
+  };
+export const declines = answersPayment({
+  status: PaymentStatus.UNPAID,
+  declineCode: "insufficient_funds",
+  declineMessage: "Your card has insufficient funds.",
+});
+export const wantsApproval = answersPayment({
+  status: PaymentStatus.REQUIRES_ACTION,
+  actionUrl: "https://bank.example/approve",
+});
+export const isProcessing = answersPayment({ status: PaymentStatus.PROCESSING });
+
+export const times = (count: number, behaviour: Behaviour): Behaviour[] =>
+  Array.from({ length: count }, () => behaviour);
+
+export type ScriptedServices = Awaited<ReturnType<typeof startScriptedServices>>;
+
+export async function startScriptedServices() {
+  const scripts = new Map<string, Behaviour[]>();
+  const facts = new Map<string, Facts>();
+  const calls = new Map<string, Call[]>();
+  const down = new Set<string>();
+  const log = createLogger("scripted", "silent");
+
+  const of = (checkoutId: string): Facts => {
+    const known = facts.get(checkoutId);
+    if (known) return known;
+    const fresh: Facts = {
+      payment: undefined,
+      refunds: new Map(),
+      authorizations: 0,
+      captures: 0,
+      claimed: false,
+      holdReleased: false,
+      order: undefined,
+    };
+    facts.set(checkoutId, fresh);
+    return fresh;
+  };
+
+  async function take<Response>(
+    method: Method,
+    request: { checkoutId: string },
+    model: (known: Facts) => Response,
+  ): Promise<Response> {
+    const { checkoutId } = request;
+    calls.set(checkoutId, [...(calls.get(checkoutId) ?? []), { method, request, atMs: Date.now() }]);
+    if (down.has(`${method} ${checkoutId}`)) throw new DomainError("UNAVAILABLE", `scripted: ${method} is down`);
+    const known = of(checkoutId);
+    const behaviour = scripts.get(`${method} ${checkoutId}`)?.shift();
+    return behaviour ? ((await behaviour(known, () => model(known))) as Response) : model(known);
+  }
+
+  const existing = ({ payment }: Facts): Payment => {
+    if (!payment) throw new DomainError("PAYMENT_NOT_FOUND", "There is no payment for this checkout.");
+    return payment;
+  };
+  const server = () => createGrpcServer({ listen: "127.0.0.1:0", trust: {}, log, metrics: createMetrics("scripted") });
+
+  const payment = server();
+  payment.serve(PaymentServiceService, {
+    authorize: (request) =>
+      take("authorize", request, (known) => {
+        const before = known.payment;
+        if (before && before.attempt >= request.attempt) return { payment: before };
+        if (before && before.status !== PaymentStatus.UNPAID)
+          throw new DomainError("PAYMENT_STATE_CONFLICT", "The payment is not open.");
+        known.authorizations += 1;
+        known.payment = Payment.create({
+          checkoutId: request.checkoutId,
+          paymentIntentId: `pi_${request.checkoutId}`,
+          status: PaymentStatus.AUTHORIZED,
+          amount: request.amount,
+          currency: request.currency,
+          attempt: request.attempt,
+        });
+        return { payment: known.payment };
+      }),
+    capture: (request) =>
+      take("capture", request, (known) => {
+        const open = existing(known);
+        if (open.status !== PaymentStatus.CAPTURED) {
+          if (open.status !== PaymentStatus.AUTHORIZED)
+            throw new DomainError("PAYMENT_STATE_CONFLICT", "The payment can't be captured.");
+          known.captures += 1;
+          Object.assign(open, { status: PaymentStatus.CAPTURED, amountCaptured: open.amount });
+        }
+        return { payment: open };
+      }),
+    cancel: (request) =>
+      take("cancel", request, (known) => {
+        const open = known.payment;
+        if (open && open.amountCaptured === 0) open.status = PaymentStatus.CANCELLED;
+        return { payment: open };
+      }),
+    refund: (request) =>
+      take("refund", request, (known) => {
+        const open = existing(known);
+        const amount =
+          known.refunds.get(request.refundId) ?? (request.amount || open.amountCaptured - open.amountRefunded);
+        if (!known.refunds.has(request.refundId)) {
+          if (amount > open.amountCaptured - open.amountRefunded)
+            throw new DomainError("REFUND_TOO_LARGE", "There is less left than that.");
+          known.refunds.set(request.refundId, amount);
+          open.amountRefunded += amount;
+          open.status =
+            open.amountRefunded === open.amountCaptured ? PaymentStatus.REFUNDED : PaymentStatus.PARTIALLY_REFUNDED;
+        }
+        return { payment: open, stripeRefundId: `re_${request.refundId}`, amount };
+      }),
+    getPayment: (request) => take("getPayment", request, (known) => ({ payment: known.payment })),
+    handleWebhook: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
+  });
+
+  const inventory = server();
+  inventory.serve(SeatServiceService, {
+    claimSeats: (request) =>
+      take("claimSeats", request, (known) => {
+        const fresh = !known.claimed;
+        known.claimed = true;
+        return { fresh };
+      }),
+    releaseClaims: (request) =>
+      take("releaseClaims", request, (known) => {
+        const released = known.claimed ? 1 : 0;
+        known.claimed = false;
+        return { released };
+      }),
+    releaseHold: (request) =>
+      take("releaseHold", request, (known) => {
+        known.holdReleased = true;
+        return { released: 1 };
+      }),
+    hold: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
+    getAvailability: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
+    getSeatStates: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
+  });
+
+  const ticket = server();
+  const noCall = () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this"));
+  ticket.serve(TicketServiceService, {
+    issueTickets: (request) =>
+      take("issueTickets", request, (known) => {
+        known.order ??= Order.create({
+          ...request,
+          status: OrderStatus.COMPLETED,
+          ticketIds: request.seats.map((seat) => `tkt_${request.checkoutId}_${seat.seatId}`),
+        });
+        return { order: known.order };
+      }),
+    voidTickets: (request) =>
+      take("voidTickets", request, (known) => {
+        if (!known.order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
+        known.order.amountRefunded = request.amountRefunded;
+        return { order: known.order };
+      }),
+    getOrder: (request) =>
+      take("getOrder", request, (known) => {
+        if (!known.order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
+        return { order: known.order };
+      }),
+    listTickets: noCall,
+    getTicket: noCall,
+    listOrders: noCall,
+    getVerificationKeys: noCall,
+  });
+
+  const address = async (started: Promise<number>) => `127.0.0.1:${await started}`;
+  return {
+    env: {
+      PAYMENT_ADDRESS: await address(payment.start()),
+      INVENTORY_ADDRESS: await address(inventory.start()),
+      TICKET_ADDRESS: await address(ticket.start()),
+    },
+    /** The next calls of this method about this checkout, one behaviour each; then the model again. */
+    script: (checkoutId: string, method: Method, ...behaviours: readonly Behaviour[]) =>
+      void scripts.set(`${method} ${checkoutId}`, [...(scripts.get(`${method} ${checkoutId}`) ?? []), ...behaviours]),
+    /** Every call of this method about this checkout fails until it is up again. */
+    goDown: (checkoutId: string, method: Method) => void down.add(`${method} ${checkoutId}`),
+    comeUp: (checkoutId: string, method: Method) => void down.delete(`${method} ${checkoutId}`),
+    facts: of,
+    calls: (checkoutId: string): readonly Call[] => calls.get(checkoutId) ?? [],
+    methods: (checkoutId: string): readonly Method[] => (calls.get(checkoutId) ?? []).map(({ method }) => method),
+    stop: () => Promise.all([payment, inventory, ticket].map((running) => running.stop(100))),
+  };
+}
