@@ -157,7 +157,7 @@ export function createApp(dependencies: AppDependencies): Express {
     const answer = problemOf(error, idOf(response));
     if (answer.status >= 500) {
       const what = { err: error, requestId: idOf(response), route: response.locals["route"], code: error.code };
-      if (error.code === "UNAVAILABLE" || error.code === "DEADLINE_EXCEEDED") log.warn(what, "a part did not answer");
+      if (error.refusal.retryable) log.warn(what, "a request failed for now: a part does not answer, or not yet");
       else log.error(what, "a bug: a request failed");
     }
     response.locals["code"] = error.code;
