@@ -58,7 +58,7 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
   async function fence(event: EventRecord, wish: ClaimWish, runs: readonly Run[]): Promise<FenceAnswer> {
     for (let last = false; ; last = true) {
       const generation = await generations.current(event);
-      const answer = await valkey.fence(generation, wish, runs, writeRuns(runs));
+      const answer = await valkey.fence(generation, { ...wish, limit: event.seatsPerPerson }, runs, writeRuns(runs));
       if (answer.kind !== "stale") return answer;
       generations.distrust(generation);
       if (last) throw rebuilding();

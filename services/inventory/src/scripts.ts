@@ -48,6 +48,11 @@ local function paint(map, start, length, state)
   end
   call('BITFIELD', map, unpack(fields))
 end
+-- The marker is right and seats are missing: someone deleted or evicted them. Nobody may use the rest.
+local function broken(marker)
+  call('SET', marker, (string.gsub(call('GET', marker), '|open|', '|closed|')))
+  return {'stale'}
+end
 local free = rep('\\0', 16)
 -- What a person has besides this hold: seats, and the entries that have not lapsed. Then the seats of this hold, and their expiry.
 local function others(entries, hold, now)
@@ -108,7 +113,7 @@ local ordinal = 0
 for i = 5, #KEYS, 2 do
   local start, length = tonumber(ARGV[i + 8]), tonumber(ARGV[i + 9])
   local now_there = call('GETRANGE', KEYS[i], start * 16, (start + length) * 16 - 1)
-  if #now_there ~= length * 16 then return {'stale'} end
+  if #now_there ~= length * 16 then return broken(KEYS[1]) end
   if now_there ~= rep(free, length) then
     for seat = 0, length - 1 do
       local state = byte(now_there, seat * 16 + 1)
@@ -139,7 +144,7 @@ local function is_free(place)
   local state = byte(there, 1)
   return state == 0 or (state == 1 and struct.unpack('>I6', there, 3) <= now)
 end
-if call('STRLEN', KEYS[5]) ~= capacity * 16 then return {'stale'} end
+if call('STRLEN', KEYS[5]) ~= capacity * 16 then return broken(KEYS[1]) end
 local places, looked = {}, 0
 -- A place in the list may have been taken by another way since: its record decides.
 while #places < wanted do
@@ -182,7 +187,7 @@ ${holdIsKept}`;
 
 // Before the claim is written to MongoDB: does every seat still carry this hold, and will it for some seconds?
 // KEYS as in hold. ARGV: 1 marker, 2 epoch, 3 hold, 4 user, 5 the hold's epoch, 6 deadline, 7 latest, 8 extension, 9 memory,
-// 10 seats, 11 runs; from 12, for each run: start, length.
+// 10 seats, 11 runs, 12 limit; from 13, for each run: start, length.
 const fence = `${head}
 local seen = call('MGET', KEYS[1], KEYS[2])
 if seen[1] ~= ARGV[1] then return {'stale'} end
@@ -198,9 +203,9 @@ local taken, missing, lapsed, soonest = nil, false, false, math.huge
 local ordinal = 0
 local seats = {}
 for i = 5, #KEYS, 2 do
-  local start, length = tonumber(ARGV[i + 7]), tonumber(ARGV[i + 8])
+  local start, length = tonumber(ARGV[i + 8]), tonumber(ARGV[i + 9])
   local there = call('GETRANGE', KEYS[i], start * 16, (start + length) * 16 - 1)
-  if #there ~= length * 16 then return {'stale'} end
+  if #there ~= length * 16 then return broken(KEYS[1]) end
   for seat = 0, length - 1 do
     local state = byte(there, seat * 16 + 1)
     local expiry = struct.unpack('>I6', there, seat * 16 + 3)
@@ -226,6 +231,9 @@ local latest = tonumber(ARGV[7])
 -- Seats that were lost together with an epoch, and that nobody has taken since, are still this buyer's until the hold would have expired.
 if missing and not (tonumber(ARGV[5]) < tonumber(ARGV[2]) and now <= latest) then return {'lapsed'} end
 if missing or soonest < now + ARGV[8] then
+  local has, kept = others(call('HGET', KEYS[3], user), hold, now)
+  -- Their person may have held others instead while these were lost.
+  if missing and has + ARGV[10] > tonumber(ARGV[12]) then return {'lapsed'} end
   local expiry = now + ARGV[8]
   if latest > expiry then expiry = latest end
   local held = record(1, expiry, own)
@@ -233,7 +241,6 @@ if missing or soonest < now + ARGV[8] then
     call('SETRANGE', KEYS[seat[1]], seat[2] * 16, held)
     paint(KEYS[seat[1] + 1], seat[2], 1, 1)
   end
-  local _, kept = others(call('HGET', KEYS[3], user), hold, now)
   local expiry_text = text(expiry)
   call('SET', KEYS[2], 'H|' .. ARGV[2] .. '|' .. ARGV[6] .. '|' .. expiry_text .. '|' .. user .. '|' .. ARGV[11], 'PX', text(expiry - now + ARGV[9]))
   call('ZADD', KEYS[4], expiry_text, hold)
@@ -392,6 +399,11 @@ redis.call('SET', KEYS[1], ARGV[2])
 return 1
 `;
 
+// Seats are missing though the marker is right: see broken. KEYS: 1 marker. ARGV: 1 marker, open, 2 marker, closed.
+const close = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
+`;
+
 // A lock is its holder's as long as it carries his token. KEYS: 1 lock. ARGV: 1 token, 2 ms ("0": give it back).
 const renewLock = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -399,4 +411,16 @@ if ARGV[2] == '0' then redis.call('DEL', KEYS[1]) else redis.call('PEXPIRE', KEY
 return 1
 `;
 
-export const scripts = { hold, holdPlaces, fence, settle, release, sweep, begin, adopt, open, renewLock } as const;
+export const scripts = {
+  hold,
+  holdPlaces,
+  fence,
+  settle,
+  release,
+  sweep,
+  begin,
+  adopt,
+  open,
+  close,
+  renewLock,
+} as const;

@@ -4,7 +4,7 @@ import type { Logger } from "@onsale/kit/log";
 import { type ChainableCommander, Redis } from "ioredis";
 import type { Run, SectionPlan } from "./layout.js";
 import { scripts } from "./scripts.js";
-import type { SectionImage } from "./seat-map.js";
+import { mapBytes, recordBytes, type SectionImage } from "./seat-map.js";
 
 /** One connection to one life of one server. After a reconnect it is another, and what was known of the server is not. */
 export interface Life {
@@ -167,6 +167,9 @@ export function openValkey({ url, holdTtlMs, holdMarginMs, holdMemoryMs, log }: 
     const names = keysOf(eventId, epoch);
     return runs.flatMap(({ section }) => [names.records(section), names.map(section)]);
   }
+  /** Seats are missing though the marker is right: nobody may use the rest. */
+  const close = (key: string, marker: string) =>
+    asked(() => run.close(1, key, marker, marker.replace("|open|", "|closed|")));
   const places = (runs: readonly Run[]) => runs.flatMap(({ start, length }) => [start, length]);
 
   return {
@@ -233,7 +236,7 @@ export function openValkey({ url, holdTtlMs, holdMarginMs, holdMemoryMs, log }: 
 
     async fence(
       generation: Generation,
-      hold: { holdId: string; userId: string; epoch: number; deadlineMs: number },
+      hold: { holdId: string; userId: string; epoch: number; deadlineMs: number; limit: number },
       runs: readonly Run[],
       text: string,
     ): Promise<FenceAnswer> {
@@ -250,6 +253,7 @@ export function openValkey({ url, holdTtlMs, holdMarginMs, holdMemoryMs, log }: 
         holdMemoryMs,
         runs.reduce((sum, { length }) => sum + length, 0),
         text,
+        hold.limit,
         ...places(runs),
       ]);
       if (kind === "ok") return { kind, takenAgain: rest[0] === 1 };
@@ -321,8 +325,10 @@ export function openValkey({ url, holdTtlMs, holdMarginMs, holdMemoryMs, log }: 
         Promise.all([redis.mgetBuffer(names.marker, ...sections.map(names.map)), serverTime(redis)]),
       );
       if (found?.toString() !== marker) return undefined;
-      const whole = maps.every((map, at) => map?.length === Math.ceil((sections[at]?.seats ?? 0) / 4));
-      return whole ? { maps: maps as Buffer[], nowMs } : undefined;
+      if (maps.every((map, at) => map?.length === mapBytes(sections[at]?.seats ?? 0)))
+        return { maps: maps as Buffer[], nowMs };
+      await close(names.marker, marker);
+      return undefined;
     },
 
     /** All records of a section, or undefined as above. */
@@ -330,7 +336,10 @@ export function openValkey({ url, holdTtlMs, holdMarginMs, holdMemoryMs, log }: 
       if (on !== connection) return undefined;
       const names = keysOf(eventId, epoch);
       const [found, records] = await asked(() => redis.mgetBuffer(names.marker, names.records(section)));
-      return found?.toString() === marker && records?.length === section.seats * 16 ? records : undefined;
+      if (found?.toString() !== marker) return undefined;
+      if (records?.length === section.seats * recordBytes) return records;
+      await close(names.marker, marker);
+      return undefined;
     },
 
     // ---- locks: for economy, never for correctness

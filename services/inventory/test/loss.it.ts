@@ -185,6 +185,11 @@ describe("after a flush", () => {
       insist(() => inventory.seats.hold(seatsWish(eventId, ["B-A-1"]))),
       "SEAT_TAKEN",
     );
+    const kept = seatsWish(eventId, ["A-A-1"]);
+    const held = await inventory.seats.hold(kept);
+    await inventory.redis.del(`{${eventId}}:2:m:A`);
+    expect((await countsAfter(inventory, eventId))[0]).toMatchObject({ held: 1, free: 9 });
+    expect(await inventory.seats.hold(kept)).toMatchObject({ deadlineMs: held.deadlineMs });
   });
 });
 

@@ -1,4 +1,5 @@
 // Orders and tickets, decided without a store.
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { amountRefunded, type Order, orderFrom, type Purchase, statusOf, ticketIdFor, withRefund } from "./tickets.js";
 
@@ -55,6 +56,16 @@ describe("orderFrom", () => {
     ["another amount", { amount: 9899 }],
     ["a negative price", { seats: [seat("1", -1), seat("2", 9901)] }],
     ["no currency", { currency: "eur" }],
+    ["a checkout with a NUL byte", { checkoutId: "chk\0" }],
+    ["an owner of a million characters", { userId: "x".repeat(1_000_000) }],
+    ["an event name with a NUL byte", { event: { ...event, name: "An\0evening" } }],
+    ["an event name of a million characters", { event: { ...event, name: "x".repeat(1_000_000) } }],
+    ["an event before 1970", { event: { ...event, startsAtMs: -1 } }],
+    ["a seat with a NUL byte", { seats: [seat("1\0"), seat("2")] }],
+    ["a row of a million characters", { seats: [{ ...seat("1"), row: "x".repeat(1_000_000) }, seat("2")] }],
+    ["too many seats", { seats: Array.from({ length: 1_001 }, (_, at) => seat(String(at), 1)), amount: 1_001 }],
+    ["half a cent", { seats: [seat("1", 0.5)], amount: 0.5 }],
+    ["more money than there is", { seats: [seat("1", 2 ** 53 - 1), seat("2", 2 ** 53 - 1)], amount: 2 ** 53 - 1 }],
   ])("refuses %s", (_, change) => {
     expect(orderFrom({ ...purchase, ...change }, 1000)).toMatchObject({ ok: false });
   });
@@ -73,6 +84,33 @@ describe("withRefund", () => {
   it("changes nothing when the refund is there already", () => {
     const order = refunded(orderOf(), "ref_1", [], 9900);
     expect(refunded(order, "ref_1", [], 9900)).toBe(order);
+  });
+
+  it("never gives back more than was paid, nor loses a seat, whatever refunds come in whatever order", () => {
+    const seats = Array.from({ length: 5 }, (_, at) => seat(String(at + 1), 1000));
+    const wish = fc.record({
+      refundId: fc.constantFrom("ref_1", "ref_2", "ref_3", "ref_4"),
+      seatIds: fc.subarray(seats.map(({ seatId }) => seatId)),
+      amount: fc.integer({ min: 0, max: 3000 }),
+    });
+    fc.assert(
+      fc.property(fc.array(wish, { maxLength: 8 }), (wishes) => {
+        let order = orderOf({ ...purchase, seats, amount: 5000 });
+        const voided: string[] = [];
+        for (const wished of wishes) {
+          const decision = withRefund(order, wished, 2000);
+          if (!decision.ok) continue;
+          if (decision.order !== order) voided.push(...decision.voided);
+          order = decision.order;
+        }
+        expect(amountRefunded(order)).toBeLessThanOrEqual(order.amount);
+        expect(new Set(voided).size).toBe(voided.length); // no seat is voided twice
+        expect(new Set(order.refunds.map(({ refundId }) => refundId)).size).toBe(order.refunds.length);
+        const status = voided.length === 5 ? "refunded" : order.refunds.length > 0 ? "partially_refunded" : "completed";
+        expect(statusOf(order)).toBe(status);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it("refuses seats of another order, too much money, and a refund without id", () => {

@@ -83,7 +83,8 @@ export function orderFrom(purchase: Purchase, nowMs: number): Decision<{ readonl
   const { checkoutId, userId, event, seats, amount, currency } = purchase;
   const refuse = (problem: string) => ({ ok: false, problem }) as const;
   if (!isId(checkoutId) || !isId(userId)) return refuse("An order needs a checkout and an owner.");
-  if (!event || !isId(event.eventId) || !event.name || event.startsAtMs <= 0) return refuse("An order needs its event.");
+  if (!event || !isId(event.eventId) || !event.name || event.startsAtMs <= 0)
+    return refuse("An order needs its event.");
   if (![event.name, event.venueName, event.city, event.timeZone].every((text) => isText(text, 500)))
     return refuse("The event's name, venue, city or time zone is too long, or has control characters in it.");
   if (seats.length === 0) return refuse("An order needs at least one seat.");
@@ -134,7 +135,8 @@ export function withRefund(
 ): Decision<{ readonly order: Order; readonly voided: readonly string[] }> {
   const known = order.refunds.find(({ refundId }) => refundId === wish.refundId);
   if (known) return { ok: true, order, voided: known.seatIds };
-  if (!isId(wish.refundId)) return { ok: false, problem: "A refund needs an id, so that a retry is not a second refund." };
+  if (!isId(wish.refundId))
+    return { ok: false, problem: "A refund needs an id, so that a retry is not a second refund." };
   const unknown = wish.seatIds.filter((seatId) => !order.seats.some((seat) => seat.seatId === seatId));
   if (unknown.length > 0) return { ok: false, problem: `These seats are not in the order: ${shown(unknown)}.` };
   if (!isAmount(wish.amount) || amountRefunded(order) + wish.amount > order.amount)

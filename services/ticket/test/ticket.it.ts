@@ -8,7 +8,7 @@ import {
   TicketServiceService,
   TicketStatus,
 } from "@onsale/proto/ticket/v1/ticket";
-import { compactVerify, createLocalJWKSet, type JSONWebKeySet } from "jose";
+import { compactVerify, createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet } from "jose";
 import { MongoClient } from "mongodb";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { ticketSettings } from "../src/config.js";
@@ -120,11 +120,40 @@ describe("issuing", () => {
     await expect(tickets.issueTickets(other)).rejects.toMatchObject({ code: "INTERNAL" });
   });
 
+  it("gives a seat to one of two checkouts that both come with it at once, and says so loudly to the other", async () => {
+    const first = purchase();
+    const second = purchase({ event: first.event });
+    const outcomes = await Promise.allSettled([tickets.issueTickets(first), tickets.issueTickets(second)]);
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    for (const outcome of outcomes)
+      if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "INTERNAL" });
+    const valid = { eventId: first.event?.eventId, status: "valid" };
+    expect(await mongo.db(database).collection("tickets").countDocuments(valid)).toBe(2);
+  });
+
+  it("answers a late retry after a refund with the refunded order, and makes nothing valid again", async () => {
+    const bought = purchase();
+    await tickets.issueTickets(bought);
+    await tickets.voidTickets({
+      checkoutId: bought.checkoutId,
+      refundId: "ref_1",
+      seatIds: [],
+      amountRefunded: bought.amount,
+    });
+    const { order } = await tickets.issueTickets(bought);
+    expect(order?.status).toBe(OrderStatus.REFUNDED);
+    const { tickets: listed } = await tickets.listTickets({ userId: bought.userId, cursor: "", limit: 0 });
+    expect(listed.map(({ status }) => status)).toEqual([TicketStatus.VOID, TicketStatus.VOID]);
+  });
+
   it.each<[string, Partial<IssueTicketsRequest>]>([
     ["no seats", { seats: [], amount: 0 }],
     ["a wrong sum", { amount: 1 }],
     ["no event", { event: undefined }],
     ["no owner", { userId: "" }],
+    ["an owner with a NUL byte", { userId: "acc\0" }],
+    ["more money than there is", { amount: Number.MAX_SAFE_INTEGER }],
+    ["a currency that is none", { currency: "€" }],
   ])("refuses %s", async (_, change) => {
     const bought = purchase(change);
     await expect(tickets.issueTickets(bought)).rejects.toMatchObject({ code: "REQUEST_INVALID" });
@@ -196,6 +225,35 @@ describe("voiding", () => {
     expect(again.order?.status).toBe(OrderStatus.COMPLETED);
   });
 
+  it("writes every one of several refunds that come at once", async () => {
+    const bought = purchase({}, ["1", "2", "3"]);
+    await tickets.issueTickets(bought);
+    await Promise.all(
+      ["A-1-1", "A-1-2", "A-1-3"].map((seatId, at) =>
+        tickets.voidTickets({
+          checkoutId: bought.checkoutId,
+          refundId: `ref_${at}`,
+          seatIds: [seatId],
+          amountRefunded: 4950,
+        }),
+      ),
+    );
+    const { order } = await tickets.getOrder({ checkoutId: bought.checkoutId, userId: bought.userId });
+    expect(order).toMatchObject({ status: OrderStatus.REFUNDED, amountRefunded: bought.amount });
+  });
+
+  it("of two refunds at once that are more than was paid, writes one", async () => {
+    const bought = purchase();
+    await tickets.issueTickets(bought);
+    const wish = { checkoutId: bought.checkoutId, seatIds: ["A-1-1"], amountRefunded: 6000 };
+    const outcomes = await Promise.allSettled(
+      ["ref_1", "ref_2"].map((refundId) => tickets.voidTickets({ ...wish, refundId })),
+    );
+    expect(outcomes.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    const { order } = await tickets.getOrder({ checkoutId: bought.checkoutId, userId: bought.userId });
+    expect(order).toMatchObject({ status: OrderStatus.PARTIALLY_REFUNDED, amountRefunded: 6000 });
+  });
+
   it("refuses unknown orders, foreign seats and more money than was paid", async () => {
     const bought = purchase();
     await tickets.issueTickets(bought);
@@ -204,8 +262,59 @@ describe("voiding", () => {
     await expect(tickets.voidTickets({ ...wish, amountRefunded: 1, seatIds: ["Z-1-1"] })).rejects.toMatchObject({
       code: "REQUEST_INVALID",
     });
+    for (const nonsense of [{ refundId: "" }, { refundId: "\0" }, { amountRefunded: -1 }, { seatIds: ["\0"] }])
+      await expect(tickets.voidTickets({ ...wish, amountRefunded: 1, ...nonsense })).rejects.toMatchObject({
+        code: "REQUEST_INVALID",
+      });
+    const { order } = await tickets.getOrder({ checkoutId: bought.checkoutId, userId: "" });
+    expect(order).toMatchObject({ status: OrderStatus.COMPLETED, amountRefunded: 0 });
     await expect(tickets.voidTickets({ ...wish, checkoutId: "chk_none" })).rejects.toMatchObject({
       code: "ORDER_NOT_FOUND",
     });
+  });
+});
+
+describe("signing keys", () => {
+  const settings = (env: Record<string, string>) =>
+    createContext("ticket", ticketSettings, {
+      GRPC_LISTEN: "127.0.0.1:0",
+      MONGODB_URI: backing.mongodbUri,
+      MONGODB_DATABASE: `${database}-keys`,
+      TICKET_KEY_SECRET: "a secret of more than thirty-two characters",
+      LOG_LEVEL: "silent",
+      ...env,
+    });
+  afterAll(() => mongo.db(`${database}-keys`).dropDatabase());
+
+  it("change with time, and what an old one signed is verified for ever", async () => {
+    const day = 24 * 60 * 60 * 1000;
+    let now = Date.now();
+    const own = settings({});
+    const { port } = await startTicket(own, () => now);
+    const client = connect(TicketServiceService, { address: `127.0.0.1:${port}`, trust: {}, deadlineMs: 20_000 });
+    const kids: string[] = [];
+    const tokens: string[] = [];
+    for (let year = 0; year < 3; year += 1) {
+      const bought = purchase();
+      await client.issueTickets(bought);
+      const { tickets: listed } = await client.listTickets({ userId: bought.userId, cursor: "", limit: 1 });
+      tokens.push(listed[0]?.token ?? "");
+      kids.push(decodeProtectedHeader(listed[0]?.token ?? "").kid ?? "");
+      now += 364.5 * day; // the next key is published
+      await client.getVerificationKeys({});
+      now += day;
+    }
+    expect(new Set(kids).size).toBe(3);
+    const { jwksJson } = await client.getVerificationKeys({});
+    const published = createLocalJWKSet(JSON.parse(jwksJson) as JSONWebKeySet);
+    for (const token of tokens) await compactVerify(token, published);
+    client.close();
+    await own.lifecycle.stop("test");
+  });
+
+  it("do not start a service that has another secret: it could not sign what people have paid for", async () => {
+    const stranger = settings({ TICKET_KEY_SECRET: "another secret of more than thirty-two characters" });
+    await expect(startTicket(stranger)).rejects.toThrow(/sealed with another secret/);
+    await stranger.lifecycle.stop("test");
   });
 });

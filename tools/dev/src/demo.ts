@@ -301,9 +301,7 @@ async function pick(rest: Rest, eventId: string, count: number): Promise<string[
 }
 
 async function statesOf(rest: Rest, eventId: string): Promise<Uint8Array> {
-  const response = await fetch(`${rest.url}/v1/events/${eventId}/seats/state`, { signal: AbortSignal.timeout(30_000) });
-  if (!response.ok) throw new Error(`The seat map is not to be had: ${response.status}`);
-  return new Uint8Array(await response.arrayBuffer());
+  return await rest.bytes(`/v1/events/${eventId}/seats/state`);
 }
 
 /** What the gate reads; its signature is not checked here. */

@@ -8,12 +8,6 @@ export interface Ask {
   readonly key?: string;
 }
 
-export interface Answer<Body> {
-  readonly status: number;
-  readonly headers: Headers;
-  readonly body: Body;
-}
-
 /** A refusal: the problem document that came instead of the answer. */
 export class Problem extends Error {
   readonly status: number;
@@ -37,6 +31,8 @@ export interface Rest {
   post<Body>(path: string, ask?: Ask): Promise<Body>;
   put<Body>(path: string, ask?: Ask): Promise<Body>;
   delete<Body>(path: string, ask?: Ask): Promise<Body>;
+  /** A GET of what is not JSON. */
+  bytes(path: string): Promise<Uint8Array>;
   /** The refusal itself, for those who expect one. Throws when there was none. */
   refused(attempt: Promise<unknown>): Promise<Problem>;
 }
@@ -45,11 +41,11 @@ const tries = 6;
 
 /** What may succeed when sent again (429, 503, a cut connection) is sent again with the same key, after what Retry-After says. */
 export function createRest(url: string): Rest {
-  async function send<Body>(
+  async function send(
     method: string,
     path: string,
     { body, token, key = randomUUID() }: Ask = {},
-  ): Promise<Body> {
+  ): Promise<Uint8Array> {
     const request = `${method} ${path}`;
     for (let attempt = 1; ; attempt++) {
       let wait = 250 * 2 ** attempt;
@@ -64,9 +60,9 @@ export function createRest(url: string): Rest {
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
           signal: AbortSignal.timeout(60_000),
         });
-        const text = await response.text();
-        const content = text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
-        if (response.ok) return content as Body;
+        const bytes = new Uint8Array(await response.arrayBuffer());
+        if (response.ok) return bytes;
+        const content = parsed<Record<string, unknown>>(bytes);
         const problem = new Problem(request, response.status, content);
         if (content["retryable"] !== true || attempt >= tries) throw problem;
         wait = Number(response.headers.get("retry-after") ?? 0) * 1000 || wait;
@@ -80,12 +76,17 @@ export function createRest(url: string): Rest {
       await new Promise((resolve) => setTimeout(resolve, Math.min(wait, 30_000)));
     }
   }
+  const json =
+    (method: string) =>
+    async <Body>(path: string, ask?: Ask) =>
+      parsed<Body>(await send(method, path, ask));
   return {
     url,
-    get: (path, ask) => send("GET", path, ask),
-    post: (path, ask) => send("POST", path, ask),
-    put: (path, ask) => send("PUT", path, ask),
-    delete: (path, ask) => send("DELETE", path, ask),
+    get: json("GET"),
+    post: json("POST"),
+    put: json("PUT"),
+    delete: json("DELETE"),
+    bytes: (path) => send("GET", path),
     async refused(attempt) {
       try {
         await attempt;
@@ -96,4 +97,9 @@ export function createRest(url: string): Rest {
       throw new Error("The request was expected to be refused, but it was answered.");
     },
   };
+}
+
+function parsed<Body>(bytes: Uint8Array): Body {
+  const text = new TextDecoder().decode(bytes);
+  return (text === "" ? {} : JSON.parse(text)) as Body;
 }
