@@ -42,6 +42,12 @@ describe("a lifecycle", () => {
     expect([stops, exits]).toEqual([1, [0]]);
   });
 
+  test("ends with the exit code that whoever stops it gives", async () => {
+    const { life, exits } = lifecycle();
+    await life.stop("the start failed", 1);
+    expect(exits).toEqual([1]);
+  });
+
   test("leaves a slow part behind and goes on, and says by its exit code that something failed", async () => {
     const { life, exits } = lifecycle();
     const stopped: string[] = [];

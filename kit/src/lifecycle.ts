@@ -8,7 +8,8 @@ export interface Lifecycle {
   onStop(part: string, stop: () => Promise<unknown> | unknown): void;
   /** False once stopping has begun: readiness follows it. */
   running(): boolean;
-  stop(reason: string): Promise<void>;
+  /** The exit code is 1 when a part does not stop cleanly; else the one given, 0 by default. */
+  stop(reason: string, exitCode?: number): Promise<void>;
 }
 
 export interface LifecycleOptions {
@@ -23,7 +24,7 @@ export function createLifecycle({ log, partTimeoutSeconds, exit }: LifecycleOpti
   const parts: { part: string; stop: () => Promise<unknown> | unknown }[] = [];
   let stopping: Promise<void> | undefined;
 
-  async function stopParts(reason: string): Promise<void> {
+  async function stopParts(reason: string, exitCode: number): Promise<void> {
     log.info({ reason }, "stopping");
     let failed = false;
     for (const { part, stop } of parts.reverse()) {
@@ -35,13 +36,13 @@ export function createLifecycle({ log, partTimeoutSeconds, exit }: LifecycleOpti
       }
     }
     log.info("stopped");
-    exit?.(failed ? 1 : 0);
+    exit?.(failed ? 1 : exitCode);
   }
 
   return {
     onStop: (part, stop) => void parts.push({ part, stop }),
     running: () => stopping === undefined,
-    stop: (reason) => (stopping ??= stopParts(reason)),
+    stop: (reason, exitCode = 0) => (stopping ??= stopParts(reason, exitCode)),
   };
 }
 

@@ -95,7 +95,6 @@ export async function runProcess<Shape extends z.ZodRawShape>(
     log.info({ port: service.port, opsPort: ops.port }, "ready");
   } catch (err) {
     log.fatal({ err }, "could not start");
-    await lifecycle.stop("start failed");
-    process.exit(1);
+    await lifecycle.stop("start failed", 1);
   }
 }

@@ -15,46 +15,45 @@
  * `sweep` and `adopt` work on holds that they find, so on keys that they can't declare; they are in the same slot.
  */
 
+// Only what a script uses is in it: each function costs a little at every call. Times are numbers of 13 digits, which Lua writes exactly.
 const head = `
-local call, sub, byte, rep, floor = redis.call, string.sub, string.byte, string.rep, math.floor
+local call, sub, byte, rep, pack, unpack_at = redis.call, string.sub, string.byte, string.rep, struct.pack, struct.unpack
+local free = rep('\\0', 16)
 local function clock()
   local t = call('TIME')
-  return t[1] * 1000 + floor(t[2] / 1000)
+  return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 local function raw(hold)
-  return struct.pack('>I4I4', tonumber(sub(hold, 1, 8), 16), tonumber(sub(hold, 9, 16), 16))
+  return pack('>I4I4', tonumber(sub(hold, 1, 8), 16), tonumber(sub(hold, 9, 16), 16))
 end
-local function record(state, expiry, raw_hold)
-  return struct.pack('>BxI6', state, expiry) .. raw_hold
-end
-local function text(ms)
-  return string.format('%.0f', ms)
-end
--- One bit field for each byte touched. Bit fields count from a byte's highest bit, seats from its lowest.
-local same = {1, 5, 21, 85}
+`;
+
+// One bit field for each byte touched. Bit fields count from a byte's highest bit, seats from its lowest.
+const painting = `
 local function paint(map, start, length, state)
+  local lane = start % 4
+  if lane + length <= 4 then
+    return call('BITFIELD', map, 'SET', 'u' .. 2 * length, (start - lane) * 2 + 8 - 2 * (lane + length), (4 ^ length - 1) / 3 * state)
+  end
   local fields, n = {}, 0
   local seat, last = start, start + length
   while seat < last do
-    local lane = seat % 4
+    lane = seat % 4
     local count = 4 - lane
     if count > last - seat then count = last - seat end
     fields[n + 1] = 'SET'
-    fields[n + 2] = 'u' .. (2 * count)
+    fields[n + 2] = 'u' .. 2 * count
     fields[n + 3] = (seat - lane) * 2 + 8 - 2 * (lane + count)
-    fields[n + 4] = same[count] * state
+    fields[n + 4] = (4 ^ count - 1) / 3 * state
     n = n + 4
     seat = seat + count
   end
   call('BITFIELD', map, unpack(fields))
 end
--- The marker is right and seats are missing: someone deleted or evicted them. Nobody may use the rest.
-local function broken(marker)
-  call('SET', marker, (string.gsub(call('GET', marker), '|open|', '|closed|')))
-  return {'stale'}
-end
-local free = rep('\\0', 16)
--- What a person has besides this hold: seats, and the entries that have not lapsed. Then the seats of this hold, and their expiry.
+`;
+
+// What a person has besides this hold: seats, and the entries that have not lapsed. Then the seats of this hold, and their expiry.
+const counting = `
 local function others(entries, hold, now)
   local seats, kept, own, own_expiry = 0, '', 0, 0
   if entries then
@@ -69,8 +68,13 @@ local function others(entries, hold, now)
   end
   return seats, kept, own, own_expiry
 end
-local function keep(people, user, entries)
-  if entries == '' then call('HDEL', people, user) else call('HSET', people, user, entries) end
+`;
+
+// The marker is right and seats are missing: someone deleted or evicted them. Nobody may use the rest.
+const breaking = `
+local function broken(marker)
+  call('SET', marker, (string.gsub(call('GET', marker), '|open|', '|closed|')))
+  return {'stale'}
 end
 `;
 
@@ -96,18 +100,17 @@ local has, kept = others(entries, hold, now)
 if has + wanted > tonumber(ARGV[5]) then return {'limit', has} end
 local deadline = now + ARGV[6]
 local expiry = deadline + ARGV[7]
-local held = record(1, expiry, raw(hold))
+local held = pack('>BxI6', 1, expiry) .. raw(hold)
 `;
 const holdIsKept = `
-local expiry_text = text(expiry)
-call('SET', KEYS[2], 'H|' .. ARGV[2] .. '|' .. text(deadline) .. '|' .. expiry_text .. '|' .. user .. '|' .. runs, 'PX', text(expiry - now + ARGV[8]))
-call('ZADD', KEYS[4], expiry_text, hold)
-call('HSET', KEYS[3], user, kept .. hold .. ':' .. wanted .. ':' .. expiry_text .. ';')
+call('SET', KEYS[2], 'H|' .. ARGV[2] .. '|' .. deadline .. '|' .. expiry .. '|' .. user .. '|' .. runs, 'PX', expiry - now + ARGV[8])
+call('ZADD', KEYS[4], expiry, hold)
+call('HSET', KEYS[3], user, kept .. hold .. ':' .. wanted .. ':' .. expiry .. ';')
 return {'held', deadline, runs}
 `;
 
 // KEYS from 5, for each run: records, map. ARGV from 13, for each run: start, length.
-const hold = `${head}${holdBegins}
+const hold = `${head}${painting}${counting}${breaking}${holdBegins}
 local taken
 local ordinal = 0
 for i = 5, #KEYS, 2 do
@@ -117,7 +120,7 @@ for i = 5, #KEYS, 2 do
   if now_there ~= rep(free, length) then
     for seat = 0, length - 1 do
       local state = byte(now_there, seat * 16 + 1)
-      if state ~= 0 and (state ~= 1 or struct.unpack('>I6', now_there, seat * 16 + 3) > now) then
+      if state ~= 0 and (state ~= 1 or unpack_at('>I6', now_there, seat * 16 + 3) > now) then
         taken = taken or {'taken'}
         taken[#taken + 1] = ordinal + seat
       end
@@ -136,13 +139,13 @@ local runs = ARGV[12]
 ${holdIsKept}`;
 
 // KEYS: 5 records, 6 map, 7 next place, 8 places given back. ARGV: 12 the section, as runs name it; 13 its capacity.
-const holdPlaces = `${head}${holdBegins}
+const holdPlaces = `${head}${painting}${counting}${breaking}${holdBegins}
 local capacity = tonumber(ARGV[13])
 local function is_free(place)
   local at = place * 16
   local there = call('GETRANGE', KEYS[5], at, at + 15)
   local state = byte(there, 1)
-  return state == 0 or (state == 1 and struct.unpack('>I6', there, 3) <= now)
+  return state == 0 or (state == 1 and unpack_at('>I6', there, 3) <= now)
 end
 if call('STRLEN', KEYS[5]) ~= capacity * 16 then return broken(KEYS[1]) end
 local places, looked = {}, 0
@@ -188,7 +191,7 @@ ${holdIsKept}`;
 // Before the claim is written to MongoDB: does every seat still carry this hold, and will it for some seconds?
 // KEYS as in hold. ARGV: 1 marker, 2 epoch, 3 hold, 4 user, 5 the hold's epoch, 6 deadline, 7 latest, 8 extension, 9 memory,
 // 10 seats, 11 runs, 12 limit; from 13, for each run: start, length.
-const fence = `${head}
+const fence = `${head}${painting}${counting}${breaking}
 local seen = call('MGET', KEYS[1], KEYS[2])
 if seen[1] ~= ARGV[1] then return {'stale'} end
 local now = clock()
@@ -208,7 +211,7 @@ for i = 5, #KEYS, 2 do
   if #there ~= length * 16 then return broken(KEYS[1]) end
   for seat = 0, length - 1 do
     local state = byte(there, seat * 16 + 1)
-    local expiry = struct.unpack('>I6', there, seat * 16 + 3)
+    local expiry = unpack_at('>I6', there, seat * 16 + 3)
     local mine = sub(there, seat * 16 + 9, seat * 16 + 16) == own
     if state == 2 and mine then
       -- claimed before
@@ -236,15 +239,14 @@ if missing or soonest < now + ARGV[8] then
   if missing and has + ARGV[10] > tonumber(ARGV[12]) then return {'lapsed'} end
   local expiry = now + ARGV[8]
   if latest > expiry then expiry = latest end
-  local held = record(1, expiry, own)
+  local held = pack('>BxI6', 1, expiry) .. own
   for _, seat in ipairs(seats) do
     call('SETRANGE', KEYS[seat[1]], seat[2] * 16, held)
     paint(KEYS[seat[1] + 1], seat[2], 1, 1)
   end
-  local expiry_text = text(expiry)
-  call('SET', KEYS[2], 'H|' .. ARGV[2] .. '|' .. ARGV[6] .. '|' .. expiry_text .. '|' .. user .. '|' .. ARGV[11], 'PX', text(expiry - now + ARGV[9]))
-  call('ZADD', KEYS[4], expiry_text, hold)
-  call('HSET', KEYS[3], user, kept .. hold .. ':' .. ARGV[10] .. ':' .. expiry_text .. ';')
+    call('SET', KEYS[2], 'H|' .. ARGV[2] .. '|' .. ARGV[6] .. '|' .. expiry .. '|' .. user .. '|' .. ARGV[11], 'PX', expiry - now + ARGV[9])
+  call('ZADD', KEYS[4], expiry, hold)
+  call('HSET', KEYS[3], user, kept .. hold .. ':' .. ARGV[10] .. ':' .. expiry .. ';')
 end
 return {'ok', missing and 1 or 0}
 `;
@@ -252,13 +254,13 @@ return {'ok', missing and 1 or 0}
 // The claim is in MongoDB: seats become sold, whoever had them. KEYS as in hold, in the keys of the marker's epoch, open or closed.
 // ARGV: 1 epoch, 2 hold, 3 user, 4 "1" when MongoDB was asked just now, so that an ended hold does not matter, 5 memory,
 // 6 seats that the user owns by this hold, 7 runs; from 8, for each run: start, length.
-const settle = `${head}
+const settle = `${head}${painting}${counting}
 local seen = call('MGET', KEYS[1], KEYS[2])
 if not seen[1] or string.match(seen[1], '^%d+') ~= ARGV[1] then return {'stale'} end
 local hold, user, prior = ARGV[2], ARGV[3], seen[2]
 local ended = prior and sub(prior, 1, 1) == 'X'
 if ended and ARGV[4] ~= '1' then return {'ended'} end
-local sold = record(2, 0, raw(hold))
+local sold = pack('>BxI6', 2, 0) .. raw(hold)
 for i = 5, #KEYS, 2 do
   local start, length = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4])
   call('SETRANGE', KEYS[i], start * 16, rep(sold, length))
@@ -272,14 +274,17 @@ return {'ok'}
 `;
 
 // Frees the seats of a run that carry this hold. With a list: general admission, whose places go back there.
-const freeing = `
+const freeing = `${painting}
+local function keep(people, user, entries)
+  if entries == '' then call('HDEL', people, user) else call('HSET', people, user, entries) end
+end
 local function free_run(records, map, list, start, length, own, now, sold_too)
   local there = call('GETRANGE', records, start * 16, (start + length) * 16 - 1)
   local freed, from = 0, nil
   for seat = 0, length do
     local state = seat < length and byte(there, seat * 16 + 1)
     local mine = state and sub(there, seat * 16 + 9, seat * 16 + 16) == own
-    if mine and (state == 1 and (not now or struct.unpack('>I6', there, seat * 16 + 3) <= now) or (state == 2 and sold_too)) then
+    if mine and (state == 1 and (not now or unpack_at('>I6', there, seat * 16 + 3) <= now) or (state == 2 and sold_too)) then
       from = from or seat
       freed = freed + 1
       if list then call('RPUSH', list, start + seat) end
@@ -296,7 +301,7 @@ end
 // KEYS: 1 marker, 2 hold, 3 people, 4 holds by expiry; from 5, for each run: records, map, places given back.
 // ARGV: 1 epoch, 2 hold, 3 user, 4 "hold" (what is held; only while open) or "claim" (what is sold too), 5 memory,
 // 6 "1" when the hold has ended with it; from 7, for each run: start, length, "1" in general admission.
-const release = `${head}${freeing}
+const release = `${head}${counting}${freeing}
 local seen = call('MGET', KEYS[1], KEYS[2])
 local epoch, state = string.match(seen[1] or '', '^(%d+)|(%a+)')
 if epoch ~= ARGV[1] or (ARGV[4] == 'hold' and state ~= 'open') then return {'stale'} end
@@ -323,10 +328,10 @@ return {'ok', freed}
 
 // Clears away holds that have expired. KEYS: 1 marker, 2 holds by expiry, 3 people.
 // ARGV: 1 marker, 2 "{event}:", 3 "{event}:<epoch>:", 4 most, 5 memory.
-const sweep = `${head}${freeing}
+const sweep = `${head}${counting}${freeing}
 if call('GET', KEYS[1]) ~= ARGV[1] then return {'stale'} end
 local now = clock()
-local due = call('ZRANGEBYSCORE', KEYS[2], '-inf', text(now), 'LIMIT', 0, ARGV[4])
+local due = call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, ARGV[4])
 for _, hold in ipairs(due) do
   local key = ARGV[2] .. 'h:' .. hold
   local user, runs = string.match(call('GET', key) or '', '^H|%d+|%d+|%d+|([^|]*)|(.*)$')
@@ -360,7 +365,7 @@ return 1
 
 // Brings holds that have survived into the new epoch, where their seats are free. KEYS: 1 marker, 2 holds by expiry, 3 people,
 // all of the new epoch. ARGV: 1 marker, 2 epoch, 3 "{event}:", 4 "{event}:<epoch>:", 5 memory; then holds.
-const adopt = `${head}
+const adopt = `${head}${painting}${counting}
 if call('GET', KEYS[1]) ~= ARGV[1] then return {'stale'} end
 local now, adopted = clock(), 0
 for i = 6, #ARGV do
@@ -375,15 +380,15 @@ for i = 6, #ARGV do
       seats = seats + length
     end
     if all_free then
-      local held = record(1, tonumber(expiry), raw(hold))
+      local held = pack('>BxI6', 1, tonumber(expiry)) .. raw(hold)
       for section, start, length in string.gmatch(runs, '(%w+):(%d+):(%d+)') do
         call('SETRANGE', ARGV[4] .. 'r:' .. section, start * 16, rep(held, tonumber(length)))
         paint(ARGV[4] .. 'm:' .. section, tonumber(start), tonumber(length), 1)
       end
       local _, kept = others(call('HGET', KEYS[3], user), hold, now)
-      call('HSET', KEYS[3], user, kept .. hold .. ':' .. text(seats) .. ':' .. expiry .. ';')
+      call('HSET', KEYS[3], user, kept .. hold .. ':' .. seats .. ':' .. expiry .. ';')
       call('ZADD', KEYS[2], expiry, hold)
-      call('SET', key, 'H|' .. ARGV[2] .. '|' .. deadline .. '|' .. expiry .. '|' .. user .. '|' .. runs, 'PX', text(expiry - now + ARGV[5]))
+      call('SET', key, 'H|' .. ARGV[2] .. '|' .. deadline .. '|' .. expiry .. '|' .. user .. '|' .. runs, 'PX', expiry - now + ARGV[5])
       adopted = adopted + 1
     end
   end

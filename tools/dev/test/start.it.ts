@@ -113,7 +113,8 @@ it("starts everything, refuses a second time, restarts what dies, stops in order
   const third = start();
   const again = await ready(third);
   const seconds = (Date.now() - startedAt) / 1000;
-  expect(seconds, "a second start is quick").toBeLessThan(15);
+  // 8 s on an idle machine of 2 cores; here another test file runs beside it.
+  expect(seconds, "a second start is quick").toBeLessThan(30);
   const kept = await again.get<{ events: { eventId: string }[] }>("/v1/events?limit=100");
   expect(kept.events.map(({ eventId }) => eventId)).toEqual(events.map(({ eventId }) => eventId));
 
