@@ -1,4 +1,5 @@
 // Making held seats a checkout's own for good, and giving them back. MongoDB decides; Valkey is asked before and told after.
+import { setTimeout as sleep } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
@@ -44,8 +45,8 @@ export type Claims = ReturnType<typeof createClaims>;
 
 /** Pauses before Valkey is told again that seats are sold. After the last, the reconciliation finds it. */
 const pausesMs = [50, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
-/** The buyer's step waits for so many of them. */
-const pausesAwaited = 2;
+/** The buyer's step waits no longer for that. */
+const tellingMs = 1_000;
 
 export function createClaims({ store, events, generations, valkey, log, metrics, running }: ClaimDependencies) {
   const outcomes = metrics.counter("onsale_claims_total", "Claims asked for, by outcome", ["outcome"]);
@@ -65,38 +66,29 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
     }
   }
 
-  /** Tells Valkey that seats are sold, until it knows. The claim stands whether or not it does. */
-  async function tell(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
-    const attempt = async (): Promise<boolean> => {
+  async function tellUntilKnown(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
+    for (const pauseMs of [0, ...pausesMs]) {
+      if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false });
+      if (!running()) return;
       try {
         await generations.settle(event, claims, { askedNow });
-        return true;
-      } catch (error) {
-        if (error instanceof DomainError && error.refusal.retryable) return false;
-        throw error;
+        return;
+      } catch (err) {
+        if (err instanceof DomainError && err.refusal.retryable) continue;
+        log.error({ err, eventId: event.eventId }, "a bug: seats could not be marked as sold");
+        return;
       }
-    };
-    const later = async () => {
-      for (const pause of pausesMs.slice(pausesAwaited)) {
-        await new Promise((resolve) => setTimeout(resolve, pause).unref());
-        if (!running()) return;
-        if (await attempt()) return;
-      }
-      untold.inc();
-      log.warn({ eventId: event.eventId, seats: claims.length }, "Valkey could not be told that seats are sold");
-    };
-    const failed = (err: unknown) =>
-      log.error({ err, eventId: event.eventId }, "a bug: seats could not be marked as sold");
-    try {
-      if (await attempt()) return;
-      for (const pause of pausesMs.slice(0, pausesAwaited)) {
-        await new Promise((resolve) => setTimeout(resolve, pause));
-        if (await attempt()) return;
-      }
-      void later().catch(failed);
-    } catch (err) {
-      failed(err);
     }
+    untold.inc();
+    log.warn({ eventId: event.eventId, seats: claims.length }, "Valkey could not be told that seats are sold");
+  }
+
+  /** Tells Valkey that seats are sold; goes on in the background when that takes long. The claim stands whether or not it knows. */
+  async function tell(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
+    const enough = new AbortController();
+    const waited = sleep(tellingMs, undefined, { signal: enough.signal, ref: false }).catch(() => undefined);
+    await Promise.race([tellUntilKnown(event, claims, askedNow), waited]);
+    enough.abort();
   }
 
   /** Valkey believed that these seats were ours, or nobody's. */

@@ -297,7 +297,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
     allClaims: (eventId: string): Promise<Claim[]> =>
       asked(() =>
         claims
-          .find({ _id: { $gte: `${eventId}:`, $lt: `${eventId};` } }, { projection: claimFields, batchSize: 10_000 })
+          .find({ _id: { $gte: `${eventId}:`, $lt: `${eventId};` } }, { projection: claimFields, batchSize: 2_000 })
           .toArray(),
       ),
   };

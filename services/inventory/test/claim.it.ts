@@ -147,6 +147,28 @@ describe("when a hold has expired", () => {
     expect(await hasty.redis.hget(`{${eventId}}:1:p`, userId)).toBeNull();
   });
 
+  test("its seats can be had at once, also where nothing has cleared it away yet", async () => {
+    const env = { HOLD_TTL_SECONDS: "1.5", HOLD_MARGIN_SECONDS: "0.5", SWEEP_SECONDS: "3600" };
+    const idle = await startForTest(inject("backing"), env);
+    try {
+      const eventId = await publishEvent(idle, newEvent({ seatsPerPerson: 4 }, [hall(1, 4), standing(4)]));
+      const userId = freshId("acc");
+      const first = seatsWish(eventId, ["A-A-1", "A-A-2"], { userId });
+      const held = await idle.seats.hold(first);
+      await idle.seats.hold(quantityWish(eventId, "FLOOR", 2, { userId }));
+      await sleep(2_200);
+      const next = seatsWish(eventId, ["A-A-2", "A-A-3"], { userId });
+      const nextHeld = await idle.seats.hold(next);
+      await expectRefusal(idle.seats.claimSeats(claimOf(first, held)), "HOLD_EXPIRED");
+      expect(await idle.seats.releaseHold(releaseOf(first, held))).toEqual({ released: 1 });
+      expect(await idle.seats.hold(next)).toEqual(nextHeld);
+      expect((await idle.seats.hold(quantityWish(eventId, "FLOOR", 4))).seats).toHaveLength(4);
+      expect(await countsOf(idle, eventId)).toEqual({ sectionId: "A", free: 2, held: 2, sold: 0, blocked: 0 });
+    } finally {
+      await idle.stop();
+    }
+  });
+
   test("a claim that is under way keeps its seats for the time it needs", async () => {
     const eventId = await publishEvent(hasty, newEvent());
     const { claim } = await heldBy(hasty, eventId, ["A-A-1"]);
@@ -286,6 +308,32 @@ describe("giving claims back", () => {
     await eventually(async () =>
       expect(await countsOf(inventory, eventId)).toMatchObject({ free: 50, held: 0, sold: 0 }),
     );
+  });
+
+  test("is decided in MongoDB too: a claim that was on its way meets the release, whichever comes first", async () => {
+    const { MONGODB_URI: uri, MONGODB_DATABASE: database } = inventory.context.config;
+    const store = openStore({ uri, database });
+    const eventId = freshId("evt");
+    const wish = (seat: number) => {
+      const checkoutId = freshId("chk");
+      const seats = [{ seatId: `A-A-${seat}`, sectionId: "A", amount: 100 }];
+      return { eventId, checkoutId, holdId: holdIdFor(checkoutId), userId: "acc_x", seats };
+    };
+    const late = wish(1);
+    expect(await store.releaseClaims(eventId, late.checkoutId, ["A-A-1"])).toMatchObject({ released: 0, all: true });
+    expect(await store.claim(late)).toEqual({ kind: "released" });
+    await Promise.all(
+      Array.from({ length: 10 }, (_, at) => wish(at + 1)).flatMap((one) => [
+        store.claim(one),
+        store.releaseClaims(
+          eventId,
+          one.checkoutId,
+          one.seats.map(({ seatId }) => seatId),
+        ),
+      ]),
+    );
+    expect(await claimsIn(inventory, eventId)).toEqual([]);
+    await store.close();
   });
 
   test("refuses nonsense", async () => {

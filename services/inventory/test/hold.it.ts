@@ -326,3 +326,14 @@ describe("general admission", () => {
     expect((await hold(quantityWish(eventId, "FLOOR", 4))).seats).toHaveLength(4);
   });
 });
+
+test("the metrics tell how holds ended", async () => {
+  const eventId = await publishEvent(inventory, newEvent());
+  await hold(seatsWish(eventId, ["A-A-1"]));
+  await expectRefusal(hold(seatsWish(eventId, ["A-A-1"])), "SEAT_TAKEN");
+  const text = await inventory.context.metrics.registry.metrics();
+  expect(text).toMatch(/onsale_holds_total{outcome="held",service="inventory"} [1-9]/);
+  expect(text).toMatch(/onsale_holds_total{outcome="SEAT_TAKEN",service="inventory"} [1-9]/);
+  expect(text).toMatch(/onsale_hold_script_seconds_count{service="inventory"} [1-9]/);
+  expect(text).toMatch(/onsale_seat_rebuilds_total{outcome="opened",service="inventory"} [1-9]/);
+});

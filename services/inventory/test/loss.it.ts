@@ -4,9 +4,14 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createMetrics } from "@onsale/kit/metrics";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { valkeyCommand } from "../../../tools/backing/src/programs.js";
+import { createGenerations } from "../src/generation.js";
+import { rememberEvents } from "../src/known-events.js";
+import { openStore, type Store } from "../src/store.js";
+import { openValkey } from "../src/valkey.js";
 import {
   claimOf,
   claimsIn,
@@ -166,6 +171,54 @@ describe("after a flush", () => {
         "SEAT_TAKEN",
       );
   }, 90_000);
+
+  test("a claim or a release that falls between the reading of the claims and the new marker is not lost", async () => {
+    const { MONGODB_URI: uri, MONGODB_DATABASE: database, REDIS_URL: url } = inventory.context.config;
+    const { log } = inventory.context;
+    const metrics = createMetrics("test");
+    const eventId = await publishEvent(inventory, newEvent());
+    const given = await buy(inventory, eventId, ["A-A-1"]);
+    const kept = await buy(inventory, eventId, ["A-A-2"]);
+    await inventory.redis.flushall();
+
+    const store = openStore({ uri, database });
+    const own = openValkey({ url, holdTtlMs: 1000, holdMarginMs: 1000, holdMemoryMs: 1000, log });
+    const events = rememberEvents(store, { eventCacheMs: 0, layoutCacheSize: 1 });
+    let reads = 0;
+    const interrupted: Store = {
+      ...store,
+      allClaims: async (id) => {
+        const claims = await store.allClaims(id);
+        reads += 1;
+        if (reads > 1) return claims;
+        // Both of these find no marker in Valkey, so there is nothing to tell it.
+        const late = { eventId, checkoutId: freshId("chk"), holdId: "00000000000000aa", userId: "acc_late" };
+        await store.claim({ ...late, seats: [{ seatId: "A-A-3", sectionId: "A", amount: 4950 }] });
+        await store.releaseClaims(eventId, given.wish.checkoutId, []);
+        return claims;
+      },
+    };
+    const dependencies = { store: interrupted, valkey: own, layoutOf: events.layoutOf, log, metrics };
+    await expect.poll(() => own.connected()).toBe(true);
+    await createGenerations(dependencies).ensure(await events.published(eventId), 10_000);
+    expect(reads).toBe(2);
+    own.close();
+    await store.close();
+
+    expect((await countsAfter(inventory, eventId))[0]).toEqual({
+      sectionId: "A",
+      free: 48,
+      held: 0,
+      sold: 2,
+      blocked: 0,
+    });
+    for (const seat of ["A-A-2", "A-A-3"])
+      await expectRefusal(inventory.seats.hold(seatsWish(eventId, [seat])), "SEAT_TAKEN");
+    await inventory.seats.hold(seatsWish(eventId, ["A-A-1"]));
+    expect(await inventory.redis.hget(`{${eventId}}:2:p`, "acc_late")).toBe("00000000000000aa:1:0;");
+    expect(await inventory.redis.hget(`{${eventId}}:2:p`, given.wish.userId)).toBeNull();
+    expect(await inventory.redis.hget(`{${eventId}}:2:p`, kept.wish.userId)).toBe(`${kept.held.holdId}:1:0;`);
+  });
 
   test("a generation that its maker never opened is made anew", async () => {
     const eventId = await publishEvent(inventory, newEvent());

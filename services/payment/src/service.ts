@@ -1,6 +1,6 @@
 // How the payment service is put together: stores, Stripe behind budget and breaker, use cases, server.
 import { createGrpcServer } from "@onsale/kit/grpc";
-import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { createBudget, createSlots } from "./budget.js";
 import { createCharges } from "./charge.js";
@@ -8,7 +8,7 @@ import type { paymentSettings } from "./config.js";
 import { createLedger } from "./ledger.js";
 import { createRefunds } from "./refund.js";
 import { createHandlers } from "./server.js";
-import { createStore } from "./store.js";
+import { openStore } from "./store.js";
 import { createStripe } from "./stripe.js";
 import { createSharedSlots } from "./valkey.js";
 import { createWebhooks } from "./webhook.js";
@@ -20,13 +20,12 @@ export async function startPayment({
   lifecycle,
   trust,
 }: ContextOf<typeof paymentSettings>): Promise<RunningService> {
-  const store = createStore({
+  const store = openStore({
     uri: config.MONGODB_URI,
     database: config.MONGODB_DATABASE,
     webhookMemoryDays: config.STRIPE_WEBHOOK_MEMORY_DAYS,
-    log,
   });
-  lifecycle.onStop("MongoDB", () => store.stop());
+  lifecycle.onStop("MongoDB", () => store.close());
 
   const rates = (share: number) => ({
     perEndpoint: config.STRIPE_RATE_PER_ENDPOINT * share,
@@ -63,7 +62,15 @@ export async function startPayment({
   const reflection = config.NODE_ENV !== "production";
   const server = createGrpcServer({ listen: config.GRPC_LISTEN, trust, log, metrics, reflection });
   server.serve(PaymentServiceService, createHandlers({ charges, refunds, webhooks, ledger, store }));
+  await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());
   const port = await server.start();
   lifecycle.onStop("gRPC", () => server.stop(config.SHUTDOWN_GRACE_SECONDS * 1000));
-  return { port, ready: () => store.ready() };
+  return {
+    port,
+    ready: () =>
+      store.ping().then(
+        () => true,
+        () => false,
+      ),
+  };
 }

