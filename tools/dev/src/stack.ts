@@ -67,7 +67,7 @@ export const operator = { email: "operator@example.test", password: "seven lante
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { backing, secrets, env } = options;
-  const realStripe = env["STRIPE_SECRET_KEY"];
+  const realStripe = env["STRIPE_SECRET_KEY"] || undefined; // set to nothing is not set
   const names = processNames.filter((name) => name !== "stripe-sim" || !realStripe);
   for (const name of names)
     if (!existsSync(mainOf(name)))
@@ -81,7 +81,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const stripeUrl = realStripe ? undefined : `http://127.0.0.1:${stripePort}`;
   const addressOf = (name: GrpcName) => `127.0.0.1:${grpcPort[name]}`;
 
-  const inherited = ["PATH", "HOME", "TZ", "LANG", "LC_ALL", "NODE_EXTRA_CA_CERTS", "STRIPE_WEBHOOK_SECRET"];
+  const inherited = ["PATH", "HOME", "TZ", "LANG", "LC_ALL", "NODE_EXTRA_CA_CERTS"];
   const common: Env = {
     ...Object.fromEntries(inherited.map((name) => [name, env[name]])),
     NODE_ENV: "development",
@@ -107,7 +107,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     payment: {
       GRPC_LISTEN: addressOf("payment"),
       STRIPE_SECRET_KEY: realStripe ?? secrets.stripeSecretKey,
-      STRIPE_WEBHOOK_SECRET: env["STRIPE_WEBHOOK_SECRET"] ?? secrets.stripeWebhook,
+      STRIPE_WEBHOOK_SECRET: (realStripe && env["STRIPE_WEBHOOK_SECRET"]) || secrets.stripeWebhook,
       STRIPE_API_BASE: stripeUrl,
     },
     inventory: { GRPC_LISTEN: addressOf("inventory"), HOLD_TTL_SECONDS: env["HOLD_TTL_SECONDS"] },

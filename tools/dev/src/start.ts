@@ -132,9 +132,10 @@ async function runStack(options: Options): Promise<void> {
   };
 
   // ---- a part that dies is started again
+  let up = false;
   const failures = new Map<string, { count: number; at: number }>();
   const restart = (name: string, partOf: () => StartedProcess | undefined) => async (how: string) => {
-    if (stopping !== undefined || !chatty) return; // a start that fails says so itself
+    if (!up) return; // a start that fails says so itself
     for (let reason = how; stopping === undefined; ) {
       const before = failures.get(name);
       const count = before !== undefined && Date.now() - before.at < steadyAfterMs ? before.count + 1 : 0;
@@ -216,6 +217,7 @@ async function runStack(options: Options): Promise<void> {
     });
     say(table({ services, servers, namespace, events, seeded: options.seed, paint }));
     chatty = !options.quiet;
+    up = true;
     for (const [name, part] of Object.entries({ ...servers.processes, ...services.processes }))
       if (part.pid === undefined) void restart(name, () => part)("it ended while the others started");
   } catch (error) {
@@ -277,7 +279,12 @@ function table({ services, servers, namespace, events, seeded, paint }: TableFac
       "Checkouts (Temporal Web UI)",
       ui ? `${ui}/namespaces/${namespace}/workflows` : "your own Temporal's (set TEMPORAL_UI_URL to show it)",
     ],
-    ["Stripe", stripeUrl ? `${stripeUrl} (stripe-sim)` : "the real one"],
+    [
+      "Stripe",
+      stripeUrl
+        ? `${stripeUrl} (stripe-sim)`
+        : `the real one; \`stripe listen --forward-to ${gatewayUrl}/v1/webhooks/stripe\` brings its webhooks (set STRIPE_WEBHOOK_SECRET to what it prints)`,
+    ],
     ["Valkey", withoutPassword(servers.redisUrl)],
     ["MongoDB protocol", withoutPassword(servers.mongodbUri)],
     ["Temporal", servers.temporalAddress],

@@ -75,7 +75,7 @@ afterAll(async () => {
 });
 
 it("starts everything, refuses a second time, restarts what dies, stops in order, and keeps its data", async () => {
-  const first = start();
+  const first = start("--quiet");
   const rest = await ready(first);
   for (const expected of [
     rest.url,
