@@ -100,8 +100,6 @@ export interface CheckoutView {
   readonly currency: string;
   /** Why the last payment was declined, in Stripe's words and ours. The buyer may try again while status is held. */
   readonly decline?: { readonly code: string; readonly message: string };
-  /** Where the buyer approves the payment, while status is requires_action. */
-  readonly actionUrl?: string;
   /** Why it ended without tickets, when it did: one of `endReasons`, or the code of the refusal that ended it (SEAT_TAKEN, …). */
   readonly reason?: string;
   readonly ticketIds: readonly string[];

@@ -30,10 +30,9 @@ describe("what a payment means for its checkout", () => {
     expect(judge(payment("unpaid"))).toMatchObject({ kind: "declined", decline: { code: "card_declined" } });
   });
 
-  it("the buyer's address is told only while it is wanted", () => {
-    const actionUrl = "https://bank.example/approve";
-    expect(judge(payment("requires_action", { actionUrl }))).toEqual({ kind: "undecided", actionUrl });
-    expect(judge(payment("processing", { actionUrl }))).toEqual({ kind: "undecided", actionUrl: undefined });
+  it("nothing is decided while the buyer or the bank is at it", () => {
+    expect(judge(payment("requires_action"))).toEqual({ kind: "undecided" });
+    expect(judge(payment("processing"))).toEqual({ kind: "undecided" });
   });
 });
 

@@ -19,15 +19,13 @@ export interface Decline {
   readonly message: string;
 }
 
-/** A payment as plain data, small enough for a workflow's history. */
+/** A payment as plain data, fit for a workflow's history: the bank's page is not in it, since its address lets people approve. */
 export interface PaymentState {
   readonly status: PaymentStatus;
   /** Minor units. */
   readonly amountCaptured: number;
   readonly amountRefunded: number;
   readonly decline?: Decline;
-  /** Where the buyer approves (3-D Secure). */
-  readonly actionUrl?: string;
 }
 
 export type Verdict =
@@ -36,7 +34,7 @@ export type Verdict =
   /** Nothing was taken; the buyer may try again. */
   | { readonly kind: "declined"; readonly decline: Decline }
   /** Not known yet. */
-  | { readonly kind: "undecided"; readonly actionUrl: string | undefined }
+  | { readonly kind: "undecided" }
   /** Cancelled or given back, by whomever: no seat can be sold for it. */
   | { readonly kind: "gone" };
 
@@ -50,9 +48,8 @@ export function judge(payment: PaymentState): Verdict {
     case "unpaid":
       return { kind: "declined", decline: payment.decline ?? unexplained };
     case "requires_action":
-      return { kind: "undecided", actionUrl: payment.actionUrl };
     case "processing":
-      return { kind: "undecided", actionUrl: undefined };
+      return { kind: "undecided" };
     case "cancelled":
     case "partially_refunded":
     case "refunded":

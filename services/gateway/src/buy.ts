@@ -176,7 +176,7 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
       },
       async ({ params, identity, rpc }) => {
         const { view } = await checkouts.look(params.checkoutId, identity.accountId, rpc());
-        return { status: 200, body: shownCheckout(view) };
+        return { status: 200, body: await checkouts.shown(view, rpc()) };
       },
     ),
     route(
@@ -257,11 +257,13 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
               signal: closing,
             })
           : await temporal.updateOutcome<CheckoutView>(workflowId, updateId);
-        if (outcome.kind === "done") return { status: 200, body: shownOutcome(outcome.result) };
+        if (outcome.kind === "done")
+          return { status: 200, body: outcomeOf(outcome.result, await checkouts.shown(outcome.result, rpc())) };
         const { view } = await checkouts.look(checkoutId, accountId, rpc());
         if (outcome.kind === "pending") {
           const undecided = view.status === "held" || view.status === "paying";
-          return undecided ? { status: 202, body: shownCheckout(view) } : { status: 200, body: shownOutcome(view) };
+          const shown = await checkouts.shown(view, rpc());
+          return undecided ? { status: 202, body: shown } : { status: 200, body: outcomeOf(view, shown) };
         }
         if (view.status === "held" || view.status === "paying" || view.status === "requires_action") throw notFound();
         throw overRefusal(view);
@@ -290,8 +292,7 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
 }
 
 /** A payment's outcome: what the checkout is now, save that held after a decline is called what it means. */
-function shownOutcome(view: CheckoutView) {
-  const shown = shownCheckout(view);
+function outcomeOf(view: CheckoutView, shown: ReturnType<typeof shownCheckout>) {
   return view.status === "held" && view.decline ? { ...shown, status: "declined" } : shown;
 }
 

@@ -99,6 +99,18 @@ export function createCheckouts({ temporal, services, log }: { temporal: Tempora
       return { view, open: description.open };
     },
 
+    /** A checkout as it is shown, with the bank's page while the buyer is wanted there. Without payment, the page is left out: asking again brings it. */
+    async shown(view: CheckoutView, options: CallOptions) {
+      if (view.status !== "requires_action") return shownCheckout(view);
+      const found = await services.payment
+        .getPayment({ checkoutId: view.checkoutId, refresh: false }, options)
+        .catch((err: unknown) => {
+          log.warn({ err, checkoutId: view.checkoutId }, "the bank's page of a checkout is not known now");
+          return undefined;
+        });
+      return shownCheckout(view, found?.payment?.actionUrl || undefined);
+    },
+
     /** Is it this account's, and does it run? Cheaper than `look`. Refusal: CHECKOUT_NOT_FOUND. */
     async isOpen(checkoutId: string, accountId: string): Promise<boolean> {
       const description = await temporal.describe(checkoutWorkflowId(checkoutId));
@@ -214,8 +226,9 @@ export function shownSeat(seat: {
   return { seatId, section: sectionId, row, number, tier: tierId, amount };
 }
 
-export function shownCheckout(view: CheckoutView) {
-  const { checkoutId, eventId, status, deadlineMs, seats, amount, currency, decline, actionUrl, reason } = view;
+/** The action URL is the bank's page, while it is wanted; the payment service knows it, and no workflow's history does. */
+export function shownCheckout(view: CheckoutView, actionUrl?: string) {
+  const { checkoutId, eventId, status, deadlineMs, seats, amount, currency, decline, reason } = view;
   return {
     checkoutId,
     eventId,

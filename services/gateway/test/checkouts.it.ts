@@ -353,10 +353,17 @@ describe("paying", () => {
   test("3-D Secure: the buyer is sent to the bank, and the webhook wakes the checkout", async () => {
     const { buy, pay, look, checkoutId, path } = await aBuyer();
     await buy();
+    const asked = aPayment(checkoutId, PaymentStatus.REQUIRES_ACTION);
+    gateway.replies.payment = {
+      getPayment: async () => ({ payment: { ...asked, actionUrl: "https://bank.test/approve" } }),
+    };
     const told = await pay("pm_3ds", "p1");
-    expect(told.body.status).toBe("requires_action");
-    const back = new URL(new URL(told.body.actionUrl).searchParams.get("return") ?? "");
-    expect(back.href).toBe(`${gateway.url}${path}/return`);
+    expect(told.body).toMatchObject({
+      status: "requires_action",
+      actionUrl: "https://bank.test/approve",
+      reason: `${gateway.url}${path}/return`,
+    });
+    expect((await look()).body.actionUrl).toBe("https://bank.test/approve");
     const page = await gateway.get(`${path}/return?payment_intent=pi_1&payment_intent_client_secret=secret`);
     expect(page.status).toBe(200);
     expect(page.headers.get("content-type")).toBe("text/html; charset=utf-8");

@@ -99,23 +99,47 @@ export function createLedger({ store, stripe, log, metrics }: LedgerParts): Ledg
     throw contended();
   }
 
-  async function refreshRefunds(record: PaymentRecord, intentId: string, call: Call): Promise<PaymentRecord> {
+  /** The record with its refunds' statuses, and how much all the intent's refunds give that did not fail. */
+  async function refreshRefunds(
+    record: PaymentRecord,
+    intentId: string,
+    call: Call,
+  ): Promise<{ record: PaymentRecord; given: number }> {
     let current = record;
     for (let turn = 0; turn < maxTurns; turn += 1) {
       const answer = await stripe.listRefunds(intentId, call);
       if (!answer.ok) throw answer.reason === "unknown" ? outcomeUnknown(answer) : new Error("refunds can't be listed");
+      const given = answer.value
+        .filter(({ status }) => status !== "failed" && status !== "canceled")
+        .reduce((sum, { amount }) => sum + amount, 0);
       let next = current;
       for (const { refundId, stripeRefundId, status, amount } of answer.value) {
         const entry = next.refunds.find((each) => each.refundId === refundId);
         if (entry && entry.amount === amount && (entry.status !== status || entry.stripeRefundId !== stripeRefundId))
           next = changeRefund(next, { ...entry, status, stripeRefundId });
       }
-      if (next === current) return current;
+      if (next === current) return { record: current, given };
       const written = await change(current, next);
-      if (written) return written;
+      if (written) return { record: written, given };
       current = (await store.read(record.checkoutId)) ?? current;
     }
     throw contended();
+  }
+
+  /**
+   * Refunds and intent are two questions, and a bank may send a refund back between them. So both are asked again
+   * until they agree; a payment on which they never do (more refunds than one page, say) is left to its webhooks.
+   */
+  async function refreshWithRefunds(record: PaymentRecord, intentId: string, call: Call): Promise<PaymentRecord> {
+    let current = record;
+    for (let turn = 0; turn < 3; turn += 1) {
+      const listed = await refreshRefunds(current, intentId, call);
+      const snapshot = await present(intentId, call);
+      current = await settle(listed.record, snapshot, call);
+      if ((snapshot.amountRefunded ?? listed.given) === listed.given) return current;
+    }
+    log.warn({ checkoutId: record.checkoutId }, "Stripe's refunds do not add up to what its charge says was refunded");
+    return current;
   }
 
   return {
@@ -124,9 +148,8 @@ export function createLedger({ store, stripe, log, metrics }: LedgerParts): Ledg
     settle,
     async refresh(record, call, { refunds = false } = {}) {
       if (!record.intentId) return record;
-      const listed =
-        refunds && record.refunds.length > 0 ? await refreshRefunds(record, record.intentId, call) : record;
-      return settle(listed, await present(record.intentId, call), call);
+      if (refunds && record.refunds.length > 0) return refreshWithRefunds(record, record.intentId, call);
+      return settle(record, await present(record.intentId, call), call);
     },
     async unknown(record, step, answer) {
       const { checkoutId } = record;

@@ -370,6 +370,23 @@ describe("refund refuses", () => {
     expect(again).toMatchObject({ amount: 5_000 });
   });
 
+  it("the repetition, too, when it came back just between our two questions to Stripe", async () => {
+    const checkoutId = await captured({ paymentMethodId: "pm_card_refundFail" });
+    const { payment } = await payments.refund({ checkoutId, refundId: "rf_1", amount: 0 });
+    // The refunds are read before the bank's word, two seconds after the refund; the intent after it.
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    await simulator.plan({
+      match: { method: "GET", path: `^/v1/payment_intents/${payment?.paymentIntentId}$` },
+      action: { type: "latency", ms: 1_600 },
+    });
+    const seen = await payments.getPayment({ checkoutId, refresh: true });
+    expect(seen.payment).toMatchObject({ status: PaymentStatus.CAPTURED, amountRefunded: 0 });
+    expect(await refusalOf(payments.refund({ checkoutId, refundId: "rf_1", amount: 0 }))).toMatchObject({
+      code: "PAYMENT_STATE_CONFLICT",
+      error: { details: { refundStatus: "failed" } },
+    });
+  });
+
   it("nothing of a refund that is pending: it counts as given", async () => {
     const checkoutId = await captured({ paymentMethodId: "pm_card_pendingRefund" });
     const sent = await payments.refund({ checkoutId, refundId: "rf_1", amount: 0 });

@@ -101,6 +101,5 @@ export function stateOf(payment: Payment): PaymentState {
     amountCaptured: payment.amountCaptured,
     amountRefunded: payment.amountRefunded,
     ...(payment.declineCode && { decline: { code: payment.declineCode, message: payment.declineMessage } }),
-    ...(payment.actionUrl && { actionUrl: payment.actionUrl }),
   };
 }

@@ -56,7 +56,6 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
   let ending: CheckoutStatus | undefined;
   let reason: string | undefined;
   let decline: Decline | undefined;
-  let actionUrl: string | undefined;
   let ticketIds: readonly string[] = [];
   let problem: string | undefined;
   let cancelAsked = false;
@@ -81,7 +80,6 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
     amount,
     currency,
     ...(decline && { decline }),
-    ...(status === "requires_action" && actionUrl !== undefined && { actionUrl }),
     ...(reason !== undefined && { reason }),
     ticketIds,
   });
@@ -227,7 +225,6 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
 
     news = false;
     if (first.status === "requires_action") {
-      actionUrl = verdict.actionUrl;
       become("requires_action", "waits for the buyer to approve the payment at the bank (3-D Secure)");
       answered = attempt;
     } else say("waits for Stripe to process the payment");
@@ -324,7 +321,6 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
       submitted = undefined;
       const outcome = await pay(payment, attempts);
       if (outcome.status !== "held") return outcome;
-      actionUrl = undefined;
       become("held", "waits for the buyer to try another payment");
       answered = attempts;
     }
