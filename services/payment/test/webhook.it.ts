@@ -114,12 +114,19 @@ describe("a delivery", () => {
   it("that twenty handlers get at once is applied once", async () => {
     const checkoutId = await threeDSecure("approve");
     const delivery = await delivered("payment_intent.amount_capturable_updated", checkoutId);
+    let sent = 0;
     const handled = await Promise.all(
-      Array.from({ length: 20 }, () => untilAnswered(() => payments.handleWebhook(delivery))),
+      Array.from({ length: 20 }, () =>
+        untilAnswered(() => {
+          sent += 1;
+          return payments.handleWebhook(delivery);
+        }),
+      ),
     );
     for (const { payment } of handled) expect(payment).toMatchObject({ status: PaymentStatus.AUTHORIZED });
-    // None is the first when its answer was lost and asked for again.
-    expect(handled.filter(({ seenBefore }) => !seenBefore).length).toBeLessThanOrEqual(1);
+    const first = handled.filter(({ seenBefore }) => !seenBefore);
+    if (sent === handled.length) expect(first).toHaveLength(1);
+    else expect(first.length).toBeLessThanOrEqual(1); // none is, when the first one's answer was lost and asked for again
     expect(await payments.handleWebhook(delivery)).toMatchObject({ seenBefore: true });
   });
 
