@@ -153,12 +153,17 @@ async function endForReuse(store: AccountStore, sessionId: string, nowMs: number
   throw revoked("This refresh token was used before, so its session was ended to be safe. Log in again.");
 }
 
-/** Ends the session; access tokens live out their few minutes. Twice is fine, and so is a session that is long gone. */
+/** Ends the session, or all of the account's; access tokens live out their few minutes. Twice is fine, and so is a session that is long gone. */
 export async function logOut(
   { store, now }: SessionDependencies,
-  { accountId, sessionId }: { readonly accountId: string; readonly sessionId: string },
+  {
+    accountId,
+    sessionId,
+    everywhere,
+  }: { readonly accountId: string; readonly sessionId: string; readonly everywhere: boolean },
 ): Promise<void> {
   if (!isId(accountId)) throw invalid("accountId", "The account id is missing or malformed.");
+  if (everywhere) return await store.endSessionsOf(accountId, "logged out everywhere", now());
   if (!isId(sessionId)) throw invalid("sessionId", "The session id is missing or malformed.");
   const session = await store.session(sessionId);
   if (session?.accountId === accountId) await store.endSession(sessionId, "logged out", now());

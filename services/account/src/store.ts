@@ -27,6 +27,7 @@ export interface AccountStore {
   /** True for the one caller that still finds `fromHash` as the session's current token, and the session not ended. */
   rotateToken(sessionId: string, fromHash: string, toHash: string, expiresAtMs: number): Promise<boolean>;
   endSession(sessionId: string, because: string, nowMs: number): Promise<void>;
+  endSessionsOf(accountId: string, because: string, nowMs: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -71,6 +72,7 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
     prepare: () =>
       asked(async () => {
         await accounts.createIndex({ email: 1 }, { unique: true, name: "email_unique" });
+        await sessions.createIndex({ accountId: 1 }, { name: "account" });
         await sessions.createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0, name: "expiry" });
       }),
     ping,
@@ -122,6 +124,13 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
       asked(() =>
         sessions.updateOne(
           { _id: sessionId, ended: { $exists: false } },
+          { $set: { ended: { at: new Date(nowMs), because } } },
+        ),
+      ).then(() => undefined),
+    endSessionsOf: (accountId, because, nowMs) =>
+      asked(() =>
+        sessions.updateMany(
+          { accountId, ended: { $exists: false } },
           { $set: { ended: { at: new Date(nowMs), because } } },
         ),
       ).then(() => undefined),

@@ -496,18 +496,30 @@ describe("sessions", () => {
   test("logging out ends the session, twice is fine, and nobody ends another's", async () => {
     const mine = await loggedIn();
     const other = await loggedIn();
-    await main.client.logOut({ accountId: other.accountId, sessionId: mine.session.sessionId });
+    await main.client.logOut({ accountId: other.accountId, sessionId: mine.session.sessionId, everywhere: false });
     const { session } = await main.client.refreshSession({ refreshToken: mine.session.refreshToken });
     for (let i = 0; i < 2; i++)
-      await main.client.logOut({ accountId: mine.accountId, sessionId: mine.session.sessionId });
+      await main.client.logOut({ accountId: mine.accountId, sessionId: mine.session.sessionId, everywhere: false });
     expect(await codeOf(main.client.refreshSession({ refreshToken: session!.refreshToken }))).toBe("SESSION_REVOKED");
-    await main.client.logOut({ accountId: mine.accountId, sessionId: newId("ses") });
+    await main.client.logOut({ accountId: mine.accountId, sessionId: newId("ses"), everywhere: false });
     for (const request of [
       { accountId: "", sessionId: mine.session.sessionId },
       { accountId: mine.accountId, sessionId: "" },
       { accountId: mine.accountId, sessionId: "\u0000" },
     ])
-      expect(await codeOf(main.client.logOut(request))).toBe("REQUEST_INVALID");
+      expect(await codeOf(main.client.logOut({ ...request, everywhere: false }))).toBe("REQUEST_INVALID");
+    const nobody = { accountId: "", sessionId: "", everywhere: true };
+    expect(await codeOf(main.client.logOut(nobody))).toBe("REQUEST_INVALID");
+  });
+
+  test("logging out everywhere ends every session of the account, and of no other", async () => {
+    const { accountId, session, email, password } = await loggedIn();
+    const { session: second } = await main.client.logIn({ email, password, clientAddress: "192.0.2.1" });
+    const other = await loggedIn();
+    await main.client.logOut({ accountId, sessionId: "", everywhere: true });
+    for (const { refreshToken } of [session, second!])
+      expect(await codeOf(main.client.refreshSession({ refreshToken }))).toBe("SESSION_REVOKED");
+    await main.client.refreshSession({ refreshToken: other.session.refreshToken });
   });
 
   test("a session ends when it is idle for long, and after its longest time in any case", async () => {
@@ -670,7 +682,7 @@ describe("logs", () => {
     const { session } = await client.logIn({ ...given, clientAddress });
     const { session: next } = await client.refreshSession({ refreshToken: session!.refreshToken });
     await codeOf(client.refreshSession({ refreshToken: session!.refreshToken }));
-    await client.logOut({ accountId: given.accountId, sessionId: session!.sessionId });
+    await client.logOut({ accountId: given.accountId, sessionId: session!.sessionId, everywhere: false });
     await client.getAccount(given);
     await client.setRoles({ accountId: given.accountId, roles: ["buyer"] });
     await pod.stop();

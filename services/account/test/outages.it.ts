@@ -150,7 +150,7 @@ describe("MongoDB", () => {
     client.signUp({ ...given, accountId: newId("acc"), email: `new.${given.email}` }),
     client.logIn({ ...given, clientAddress: someAddress() }),
     client.refreshSession({ refreshToken }),
-    client.logOut({ accountId: given.accountId, sessionId }),
+    client.logOut({ accountId: given.accountId, sessionId, everywhere: false }),
     client.getAccount(given),
     client.setRoles({ accountId: given.accountId, roles: ["buyer"] }),
   ];

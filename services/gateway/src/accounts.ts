@@ -1,4 +1,5 @@
 // Routes of accounts and sessions.
+import { DomainError } from "@onsale/kit/errors";
 import { derivedId, newId } from "@onsale/kit/ids";
 import type { Account, Session } from "@onsale/proto/account/v1/account";
 import type { Authenticator } from "./authenticate.js";
@@ -84,6 +85,8 @@ export function accountRoutes({ account }: Services, authenticator: Authenticato
         operationId: "logIn",
         tag,
         summary: "Log in",
+        description:
+          "With `cookie: true` the refresh token is not in the answer but in a cookie that no script can read, for web pages of the same origin.",
         access: "anyone",
         limits: ["anonymous", "credentials"],
         idempotencyKey: "optional",
@@ -91,9 +94,9 @@ export function accountRoutes({ account }: Services, authenticator: Authenticato
         answers: { 201: { description: "The session.", schema: schema.session } },
         refusals: ["CREDENTIALS_INVALID", "TOO_MANY_ATTEMPTS"],
       },
-      async ({ body, clientAddress, rpc }) => {
-        const { account: who, session } = await account.logIn({ ...body, clientAddress }, rpc(hashingMs));
-        return { status: 201, body: shownSession(session, who) };
+      async ({ body: { email, password, cookie }, clientAddress, origin, rpc }) => {
+        const { account: who, session } = await account.logIn({ email, password, clientAddress }, rpc(hashingMs));
+        return { status: 201, ...givenSession(session, who, cookie ? origin : undefined) };
       },
     ),
     route(
@@ -104,17 +107,22 @@ export function accountRoutes({ account }: Services, authenticator: Authenticato
         tag,
         summary: "Trade a refresh token for new tokens",
         description:
-          "A refresh token is good for one refresh. Send an Idempotency-Key: when the answer gets lost, the same request gives it again; without a key, the token counts as used twice and the session ends.",
+          'A refresh token is good for one refresh. Send an Idempotency-Key: when the answer gets lost, the same request gives it again; without a key, the token counts as used twice and the session ends. `{"cookie": true}` takes the token of the cookie, and answers with a new cookie.',
         access: "anyone",
         limits: ["anonymous", "credentials"],
         idempotencyKey: "optional",
         body: schema.refresh,
+        cookie: true,
         answers: { 200: { description: "The session, with new tokens.", schema: schema.session } },
         refusals: ["SESSION_REVOKED"],
       },
-      async ({ body, rpc }) => {
-        const { account: who, session } = await account.refreshSession(body, rpc());
-        return { status: 200, body: shownSession(session, who) };
+      async ({ body, header, origin, rpc }) => {
+        const byCookie = "cookie" in body;
+        const refreshToken = byCookie ? readCookie(header("cookie")) : body.refreshToken;
+        if (refreshToken === undefined)
+          throw new DomainError("SESSION_REVOKED", "There is no session in this browser. Log in.");
+        const { account: who, session } = await account.refreshSession({ refreshToken }, rpc());
+        return { status: 200, ...givenSession(session, who, byCookie ? origin : undefined) };
       },
     ),
     route(
@@ -130,9 +138,27 @@ export function accountRoutes({ account }: Services, authenticator: Authenticato
         limits: "by caller",
         answers: { 204: { description: "Logged out." } },
       },
-      async ({ identity, rpc }) => {
-        await account.logOut({ accountId: identity.accountId, sessionId: identity.sessionId }, rpc());
-        return { status: 204 };
+      async ({ identity: { accountId, sessionId }, origin, rpc }) => {
+        await account.logOut({ accountId, sessionId, everywhere: false }, rpc());
+        return { status: 204, headers: { "Set-Cookie": writeCookie("", 0, origin) } };
+      },
+    ),
+    route(
+      {
+        method: "delete",
+        path: "/v1/sessions",
+        operationId: "logOutEverywhere",
+        tag,
+        summary: "Log out everywhere",
+        description:
+          "Ends every session of the account, this one too; access tokens end by themselves, within minutes.",
+        access: "account",
+        limits: "by caller",
+        answers: { 204: { description: "Logged out everywhere." } },
+      },
+      async ({ identity: { accountId }, origin, rpc }) => {
+        await account.logOut({ accountId, sessionId: "", everywhere: true }, rpc());
+        return { status: 204, headers: { "Set-Cookie": writeCookie("", 0, origin) } };
       },
     ),
     route(
@@ -159,6 +185,30 @@ function shownAccount(account: Account | undefined) {
   if (!account) throw new Error("the account service answered without an account");
   const { accountId, email, name, roles, createdAtMs } = account;
   return { accountId, email, name, roles, createdAt: new Date(createdAtMs).toISOString() };
+}
+
+/** A session as an answer: with an origin, the refresh token goes into a cookie of it. */
+function givenSession(session: Session | undefined, account: Account | undefined, cookieFor: string | undefined) {
+  const { refreshToken, ...shown } = shownSession(session, account);
+  if (cookieFor === undefined) return { body: { ...shown, refreshToken } };
+  const seconds = Math.max(0, Math.floor((Date.parse(shown.refreshExpiresAt) - Date.now()) / 1000));
+  return { body: shown, headers: { "Set-Cookie": writeCookie(refreshToken, seconds, cookieFor) } };
+}
+
+const cookieName = "onsale_session";
+
+/**
+ * Sent back only to the session's own routes, only by pages of the same site, readable by no script. Whoever makes a
+ * browser send it can't read what comes back, and a refresh needs a JSON body, which no form of another site can send.
+ */
+function writeCookie(token: string, seconds: number, origin: string): string {
+  const secure = origin.startsWith("https:") ? "; Secure" : "";
+  return `${cookieName}=${token}; Path=/v1/sessions; Max-Age=${seconds}; HttpOnly; SameSite=Strict${secure}`;
+}
+
+function readCookie(header: string | undefined): string | undefined {
+  const found = new RegExp(`(?:^|; *)${cookieName}=([\\x21-\\x3a\\x3c-\\x7e]{1,2048})`).exec(header ?? "");
+  return found?.[1];
 }
 
 function shownSession(session: Session | undefined, account: Account | undefined) {

@@ -119,7 +119,7 @@ export function createApp(dependencies: AppDependencies): Express {
       key,
       scope: identity ? `account ${identity.accountId}` : "anonymous",
       target: `${request.method} ${request.path}`,
-      body: raw,
+      body: one.cookie ? Buffer.concat([raw, Buffer.from(request.get("cookie") ?? "")]) : raw,
     };
     const { answer, replayed } = await idempotency.once(keyed, handle);
     if (replayed) response.setHeader("Idempotent-Replayed", "true");
@@ -243,7 +243,7 @@ function identify(request: Request, response: Response, next: NextFunction): voi
 
 const idOf = (response: Response): string => String(response.locals["requestId"] ?? "");
 
-/** Lets browsers of these origins call the API. Tokens go in a header, never in a cookie, so no credentials are allowed. */
+/** Lets browsers of these origins call the API. Access tokens go in a header, and the one cookie is for pages of our own origin, so no credentials are allowed. */
 function crossOrigin(origins: readonly string[]) {
   return (request: Request, response: Response, next: NextFunction): void => {
     if (origins.length === 0) return void next();

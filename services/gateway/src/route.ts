@@ -65,6 +65,8 @@ export interface Contract {
   readonly unknownParam?: RefusalCode;
   readonly query?: z.ZodObject;
   readonly body?: z.ZodType;
+  /** The cookie counts as part of the body: an Idempotency-Key without it is of no use. */
+  readonly cookie?: boolean;
   /** The body is bytes for the handler, of any type. */
   readonly rawBody?: boolean;
   /** Default 32 KiB. */

@@ -157,22 +157,29 @@ export const newRoles = z
       .refine((list) => new Set(list).size === list.length, "must not repeat"),
   })
   .meta({ id: "NewRoles" });
-export const credentials = z.strictObject({ email, password }).meta({ id: "Credentials" });
+const byCookie = {
+  description: "For web pages: the refresh token is kept in a cookie that no script can read, not in the answer.",
+};
+export const credentials = z
+  .strictObject({ email, password, cookie: z.boolean().optional().meta(byCookie) })
+  .meta({ id: "Credentials" });
+const refreshToken = z
+  .string()
+  .min(1)
+  .max(2048)
+  .regex(/^[\x21-\x7e]+$/, "must be a refresh token");
 export const refresh = z
-  .strictObject({
-    refreshToken: z
-      .string()
-      .min(1)
-      .max(2048)
-      .regex(/^[\x21-\x7e]+$/, "must be a refresh token"),
-  })
+  .union([z.strictObject({ refreshToken }), z.strictObject({ cookie: z.literal(true).meta(byCookie) })])
   .meta({ id: "Refresh" });
 export const session = z
   .object({
     accessToken: z.string().meta({ description: "JWT for the Authorization header." }),
     tokenType: z.literal("Bearer"),
     expiresAt: time,
-    refreshToken: z.string().meta({ description: "Good for one refresh; used twice, it ends the session." }),
+    refreshToken: z
+      .string()
+      .optional()
+      .meta({ description: "Good for one refresh; used twice, it ends the session. Absent when it is in a cookie." }),
     refreshExpiresAt: time,
     sessionId: z.string(),
     account,

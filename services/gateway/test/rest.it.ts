@@ -1,4 +1,5 @@
 // The rest of the REST contract: what each route asks of which service, and how its answer looks.
+import { randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { TicketStatus } from "@onsale/proto/ticket/v1/ticket";
@@ -112,12 +113,54 @@ describe("accounts and sessions", () => {
     });
   });
 
+  test("a web page's session: its refresh token is in a cookie for the session's own routes only", async () => {
+    gateway.replies.account = {
+      logIn: async () => ({ account: anAccount(), session: aSession({ refreshToken: "first" }) }),
+      refreshSession: async () => ({ account: anAccount(), session: aSession({ refreshToken: "second" }) }),
+      logOut: async () => ({}),
+    };
+    const body = { email: "ada@example.test", password: "four candles on a hill", cookie: true };
+    const opened = await gateway.post("/v1/sessions", { body });
+    expect({ status: opened.status, token: opened.body.refreshToken }).toEqual({ status: 201, token: undefined });
+    expect(opened.headers.get("set-cookie")).toMatch(
+      /^onsale_session=first; Path=\/v1\/sessions; Max-Age=\d+; HttpOnly; SameSite=Strict$/,
+    );
+    expect(asked("account.logIn")[0]).not.toHaveProperty("cookie");
+
+    const refresh = (cookie: string | undefined, key: string) =>
+      gateway.post("/v1/sessions/refresh", { body: { cookie: true }, key, headers: cookie ? { cookie } : {} });
+    const key = randomUUID();
+    const fresh = await refresh("other=1; onsale_session=first", key);
+    expect({ status: fresh.status, token: fresh.body.refreshToken }).toEqual({ status: 200, token: undefined });
+    expect(fresh.headers.get("set-cookie")).toContain("onsale_session=second;");
+    expect(asked("account.refreshSession").at(-1)).toEqual({ refreshToken: "first" });
+
+    // The answer was lost: the same request gives it again, cookie and all, without using the token twice.
+    const again = await refresh("other=1; onsale_session=first", key);
+    expect(again.headers.get("idempotent-replayed")).toBe("true");
+    expect(again.headers.get("set-cookie")).toContain("onsale_session=second;");
+    expect(asked("account.refreshSession")).toHaveLength(1);
+    // Who has the key and not the cookie gets nothing.
+    expect((await refresh("onsale_session=guessed", key)).body.code).toBe("IDEMPOTENCY_KEY_REUSED");
+
+    const without = await refresh(undefined, randomUUID());
+    expect({ status: without.status, code: without.body.code }).toEqual({ status: 401, code: "SESSION_REVOKED" });
+    for (const path of ["/v1/sessions/current", "/v1/sessions"]) {
+      const out = await gateway.delete(path, { token: buyer });
+      expect(out.headers.get("set-cookie")).toMatch(/^onsale_session=; Path=\/v1\/sessions; Max-Age=0; HttpOnly/);
+    }
+    expect(asked("account.logOut")).toEqual([
+      { accountId: "acc_1", sessionId: "ses_1", everywhere: false },
+      { accountId: "acc_1", sessionId: "", everywhere: true },
+    ]);
+  });
+
   test("one's account, and logging out", async () => {
     gateway.replies.account = { getAccount: async () => ({ account: anAccount() }), logOut: async () => ({}) };
     expect((await gateway.get("/v1/accounts/me", { token: buyer })).body.email).toBe("ada@example.test");
     const out = await gateway.delete("/v1/sessions/current", { token: buyer });
     expect({ status: out.status, text: out.text }).toEqual({ status: 204, text: "" });
-    expect(asked("account.logOut")).toEqual([{ accountId: "acc_1", sessionId: "ses_1" }]);
+    expect(asked("account.logOut")).toEqual([{ accountId: "acc_1", sessionId: "ses_1", everywhere: false }]);
   });
 
   test("roles are set by operators", async () => {

@@ -74,7 +74,10 @@ export interface RefreshSessionResponse {
 
 export interface LogOutRequest {
   accountId: string;
+  /** Empty together with everywhere. */
   sessionId: string;
+  /** Ends every session of the account. */
+  everywhere: boolean;
 }
 
 export interface LogOutResponse {
@@ -735,7 +738,7 @@ export const RefreshSessionResponse: MessageFns<RefreshSessionResponse> = {
 };
 
 function createBaseLogOutRequest(): LogOutRequest {
-  return { accountId: "", sessionId: "" };
+  return { accountId: "", sessionId: "", everywhere: false };
 }
 
 export const LogOutRequest: MessageFns<LogOutRequest> = {
@@ -745,6 +748,9 @@ export const LogOutRequest: MessageFns<LogOutRequest> = {
     }
     if (message.sessionId !== "") {
       writer.uint32(18).string(message.sessionId);
+    }
+    if (message.everywhere !== false) {
+      writer.uint32(24).bool(message.everywhere);
     }
     return writer;
   },
@@ -778,6 +784,14 @@ export const LogOutRequest: MessageFns<LogOutRequest> = {
             message.sessionId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.everywhere = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -797,6 +811,7 @@ export const LogOutRequest: MessageFns<LogOutRequest> = {
     const message = createBaseLogOutRequest();
     message.accountId = object.accountId ?? "";
     message.sessionId = object.sessionId ?? "";
+    message.everywhere = object.everywhere ?? false;
     return message;
   },
 };
