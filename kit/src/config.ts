@@ -3,6 +3,16 @@ import { z } from "zod";
 
 /** Host and port to listen on or call, as "127.0.0.1:7001". */
 export const address = z.string().regex(/^[^\s:]+:\d{1,5}$/, "must be host:port");
+/**
+ * Where a service is called: host:port, whose name may stand for several processes (dns:///host:port is the same), or the
+ * numbers of several with commas.
+ */
+export const target = z
+  .string()
+  .regex(
+    /^(?:(?:dns:\/\/\/)?[^\s:,/]+:\d{1,5}|\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}(?:,\d{1,3}(?:\.\d{1,3}){3}:\d{1,5})+)$/,
+    "must be host:port, dns:///host:port, or several of the form 10.0.0.1:7002 with commas between and no spaces",
+  );
 export const wholeNumber = z.coerce.number().int();
 export const seconds = z.coerce.number().positive();
 export const flag = z.enum(["true", "false"]).transform((value) => value === "true");
@@ -22,6 +32,8 @@ export const processSettings = {
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   /** Where /healthz, /readyz and /metrics are served. */
   OPS_LISTEN: address.default("127.0.0.1:0"),
+  /** Where a gRPC service answers health checks without TLS, besides its own port. Unset: nowhere. */
+  GRPC_HEALTH_LISTEN: address.optional(),
   /** Grace for requests in flight after SIGTERM. */
   SHUTDOWN_GRACE_SECONDS: seconds.default(10),
 };

@@ -57,7 +57,23 @@ export const refusals = {
   SEAT_TAKEN: refusal(409, Grpc.FAILED_PRECONDITION, "A seat is not free"),
   NOT_ENOUGH_SEATS: refusal(409, Grpc.FAILED_PRECONDITION, "Not enough seats are free"),
   SEAT_LIMIT_EXCEEDED: refusal(409, Grpc.FAILED_PRECONDITION, "The limit of seats a person is reached"),
+  SEAT_ORPHANED: refusal(409, Grpc.FAILED_PRECONDITION, "These seats would leave a single one between taken ones"),
+  SEAT_ACCESSIBLE: refusal(409, Grpc.FAILED_PRECONDITION, "A seat is kept for people who need its room"),
+  LAYOUT_CHANGED: refusal(409, Grpc.FAILED_PRECONDITION, "The event has another seat layout by now"),
   HOLD_EXPIRED: refusal(409, Grpc.FAILED_PRECONDITION, "The hold has expired"),
+  EVENT_IS_DRAFT: refusal(409, Grpc.FAILED_PRECONDITION, "The event is not published yet"),
+  // channels and blocks
+  ACCESS_CODE_INVALID: refusal(403, Grpc.PERMISSION_DENIED, "This code opens nothing here"),
+  CHANNEL_NOT_OPEN: refusal(409, Grpc.FAILED_PRECONDITION, "The code's sale has not started"),
+  CHANNEL_ENDED: refusal(409, Grpc.FAILED_PRECONDITION, "The code's sale has ended"),
+  CODE_LIMIT_EXCEEDED: refusal(409, Grpc.FAILED_PRECONDITION, "The limit of seats a code is reached"),
+  SEAT_NOT_IN_CHANNEL: refusal(409, Grpc.FAILED_PRECONDITION, "A seat is not among those that the code opens"),
+  CODE_DUPLICATE: refusal(422, Grpc.INVALID_ARGUMENT, "A code is used twice"),
+  SEATS_ALLOCATED: refusal(409, Grpc.FAILED_PRECONDITION, "Seats belong to another channel"),
+  CHANNEL_LIMIT_REACHED: refusal(409, Grpc.FAILED_PRECONDITION, "The event can have no more channels or codes"),
+  SEATS_BLOCKED: refusal(409, Grpc.FAILED_PRECONDITION, "Seats are blocked already"),
+  BLOCKED_BY_LAYOUT: refusal(409, Grpc.FAILED_PRECONDITION, "Seats are not for sale by the layout"),
+  LIVE_SEATS_FULL: refusal(503, Grpc.RESOURCE_EXHAUSTED, "No more readers of live seats fit here", true),
   INVENTORY_REBUILDING: refusal(503, Grpc.UNAVAILABLE, "The seats of this event are being restored", true),
   // checkouts, payments, tickets
   CHECKOUT_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such checkout"),
@@ -91,7 +107,11 @@ export class DomainError extends Error {
   readonly details: RefusalDetails;
 
   constructor(code: RefusalCode, message: string, details: RefusalDetails = {}, cause?: unknown) {
+    // A refusal is an answer, given thousands of times a second: where it was thrown tells nobody anything. A bug's place does.
+    const frames = Error.stackTraceLimit;
+    if (code !== "INTERNAL") Error.stackTraceLimit = 0;
     super(message, cause === undefined ? undefined : { cause });
+    Error.stackTraceLimit = frames;
     this.code = code;
     this.details = details;
   }

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { Writable } from "node:stream";
@@ -46,7 +47,10 @@ afterEach(async () => {
   for (const server of running.splice(0)) await server.stop(0);
 });
 
-async function serve(act: Act = async () => ({ done: true }), options: { trust?: Trust; reflection?: boolean } = {}) {
+async function serve(
+  act: Act = async () => ({ done: true }),
+  options: { trust?: Trust; reflection?: boolean; healthListen?: string } = {},
+) {
   const logged: string[] = [];
   const sink = new Writable({
     write(chunk, _encoding, done) {
@@ -61,6 +65,7 @@ async function serve(act: Act = async () => ({ done: true }), options: { trust?:
     log: createLogger("tested", "debug", sink),
     metrics,
     reflection: options.reflection ?? false,
+    healthListen: options.healthListen,
   });
   const handlers: Handlers = { echo: async ({ text }) => ({ text }), act: (_, context) => act(context) };
   server.serve(definition, handlers);
@@ -392,6 +397,19 @@ describe("health", () => {
     expect(await check("")).toBe("SERVING");
     expect(await check("onsale.account.v1.AccountService")).toBe("SERVING");
     expect(await check("onsale.nothing.v1.Nothing")).toBe("error 5");
+  });
+
+  test("is also at a port of its own, which serves nothing else", async () => {
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
+    const { port } = free.address() as { port: number };
+    await new Promise((resolve) => free.close(resolve));
+    const { server } = await serve(undefined, { trust: { sharedSecret: secret }, healthListen: `127.0.0.1:${port}` });
+    expect(await checker(port)("")).toBe("SERVING");
+    const asked = callers(port, { sharedSecret: secret }).echo({ text: "x" });
+    await expect(asked).rejects.toThrow("failed");
+    await server.stop(0);
+    expect(await checker(port)("")).toMatch(/^error/);
   });
 
   test("is NOT_SERVING while the server drains", async () => {

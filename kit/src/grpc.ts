@@ -17,7 +17,9 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
+import type { Histogram } from "prom-client";
 import { DomainError, isRefusalCode, type RefusalDetails, refusals } from "./errors.js";
+import { splitAddress } from "./lifecycle.js";
 import type { Logger } from "./log.js";
 import type { Metrics } from "./metrics.js";
 
@@ -111,19 +113,44 @@ export interface ClientSettings {
   readonly deadlineMs?: number;
 }
 
-export function connect<Definition extends object>(
-  definition: Definition,
-  settings: ClientSettings,
-): ServiceClient<Definition> {
+/** The line that calls of every kind are made on. `name`: whose certificate is expected there, when it is not the address's. */
+export function openChannel({
+  address,
+  trust,
+  name = address,
+}: Pick<ClientSettings, "address" | "trust"> & { readonly name?: string }): Client {
   const options: ChannelOptions = {
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 2_000,
+    // A name stands for several processes, which come and go: half a minute with the old addresses would be felt.
+    "grpc.dns_min_time_between_resolutions_ms": 3_000,
     "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
   };
-  const client = new Client(settings.address, credentialsFor(settings.trust), options);
+  if (name !== address) {
+    options["grpc.ssl_target_name_override"] = splitAddress(name)[0];
+    options["grpc.default_authority"] = name;
+  }
+  // grpc-js knows no list of names, but one of numbers.
+  const target = address.includes(",") ? `ipv4:${address}` : address;
+  return new Client(target, credentialsFor(trust), options);
+}
+
+/** What goes along with every call. */
+export function callMetadata({ sharedSecret }: Trust, requestId: string | undefined): Metadata {
+  const metadata = new Metadata();
+  if (sharedSecret) metadata.set(secretKey, sharedSecret);
+  if (requestId && printable.test(requestId)) metadata.set(requestIdKey, requestId);
+  return metadata;
+}
+
+export function connect<Definition extends object>(
+  definition: Definition,
+  settings: ClientSettings,
+): ServiceClient<Definition> {
+  const client = openChannel(settings);
   const calls: Record<string, unknown> = {
     close: () => client.close(),
     ready: (deadlineMs: number) =>
@@ -137,9 +164,7 @@ export function connect<Definition extends object>(
     if (method.requestStream || method.responseStream) continue;
     calls[name] = (request: unknown, { deadlineMs, requestId }: CallOptions = {}) =>
       new Promise((resolve, reject) => {
-        const metadata = new Metadata();
-        if (settings.trust.sharedSecret) metadata.set(secretKey, settings.trust.sharedSecret);
-        if (requestId && printable.test(requestId)) metadata.set(requestIdKey, requestId);
+        const metadata = callMetadata(settings.trust, requestId);
         client.makeUnaryRequest(
           method.path,
           method.requestSerialize,
@@ -202,24 +227,42 @@ export interface GrpcServerSettings {
   readonly metrics: Metrics;
   /** Off in production. */
   readonly reflection?: boolean;
+  /** Where health is answered to anyone, in the clear, besides `listen`: a kubelet that asks has no certificate. */
+  readonly healthListen?: string | undefined;
 }
 
 export interface GrpcServer {
-  serve<Definition extends object>(definition: Definition, handlers: ServiceHandlers<Definition>): void;
+  /** Streaming methods come as grpc-watch.ts and grpc-stream.ts make them. */
+  serve<Definition extends object>(
+    definition: Definition,
+    handlers: ServiceHandlers<Definition>,
+    streaming?: UntypedServiceImplementation,
+  ): void;
   /** Binds and answers health checks with SERVING; the port that was bound. */
   start(): Promise<number>;
   /** NOT_SERVING, then waits for calls in flight, then cuts what is left. */
   stop(graceMs: number): Promise<void>;
 }
 
-export function createGrpcServer({ listen, trust, log, metrics, reflection }: GrpcServerSettings): GrpcServer {
+export function createGrpcServer({
+  listen,
+  trust,
+  log,
+  metrics,
+  reflection,
+  healthListen,
+}: GrpcServerSettings): GrpcServer {
   const server = new Server({
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
+    // Callers come back on a new connection now and then, and so find processes that were added meanwhile.
+    "grpc.max_connection_age_ms": 120_000,
   });
   const health = new HealthImplementation({ "": "NOT_SERVING" });
   health.addToServer(server);
-  const seconds = metrics.histogram("onsale_rpc_seconds", "Time to answer an RPC, by outcome", ["method", "code"]);
+  const probes = healthListen === undefined ? undefined : new Server();
+  if (probes) health.addToServer(probes);
+  const seconds = rpcSeconds(metrics);
   const names: string[] = [];
   let inFlight = 0;
 
@@ -258,9 +301,10 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
   }
 
   return {
-    serve(definition, handlers) {
-      const implementation: UntypedServiceImplementation = {};
+    serve(definition, handlers, streaming = {}) {
+      const implementation: UntypedServiceImplementation = { ...streaming };
       for (const [name, method] of Object.entries(definition as Record<string, AnyMethod>)) {
+        if (method.requestStream || method.responseStream) continue;
         const handler = (handlers as Record<string, (request: never, context: CallContext) => Promise<unknown>>)[name];
         if (handler) implementation[name] = handle(method, handler) as UntypedServiceImplementation[string];
       }
@@ -273,9 +317,12 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
       const credentials = trust.tls
         ? ServerCredentials.createSsl(trust.tls.ca, [{ private_key: trust.tls.key, cert_chain: trust.tls.cert }], true)
         : ServerCredentials.createInsecure();
-      const port = await new Promise<number>((resolve, reject) =>
-        server.bindAsync(listen, credentials, (error, bound) => (error ? reject(error) : resolve(bound))),
-      );
+      const bind = (to: Server, address: string, how: ServerCredentials) =>
+        new Promise<number>((resolve, reject) =>
+          to.bindAsync(address, how, (error, bound) => (error ? reject(error) : resolve(bound))),
+        );
+      const port = await bind(server, listen, credentials);
+      if (probes && healthListen) await bind(probes, healthListen, ServerCredentials.createInsecure());
       for (const name of ["", ...names]) health.setStatus(name, "SERVING");
       return port;
     },
@@ -291,8 +338,18 @@ export function createGrpcServer({ listen, trust, log, metrics, reflection }: Gr
       for (let quiet = 0; !drained && quiet < 5 && Date.now() < giveUpAt; quiet = inFlight === 0 ? quiet + 1 : 0)
         await sleep(20);
       if (!drained) server.forceShutdown();
+      probes?.forceShutdown();
     },
   };
+}
+
+type RpcLabels = "method" | "code";
+
+/** One for all servers of a process, whatever the kind of call. */
+export function rpcSeconds(metrics: Metrics): Histogram<RpcLabels> {
+  const name = "onsale_rpc_seconds";
+  const known = metrics.registry.getSingleMetric(name) as Histogram<RpcLabels> | undefined;
+  return known ?? metrics.histogram<RpcLabels>(name, "Time to answer an RPC, by outcome", ["method", "code"]);
 }
 
 /** Lets grpcurl and the like list the methods. The proto files lie beside the compiled package. */
@@ -312,7 +369,8 @@ async function addReflection(server: Server, names: readonly string[]): Promise<
   new ReflectionService(loadSync(protos, { includeDirs: [root] })).addToServer(server);
 }
 
-function checkSecret({ sharedSecret }: Trust, metadata: Metadata): void {
+/** Refusal: PEER_UNAUTHENTICATED. */
+export function checkSecret({ sharedSecret }: Trust, metadata: Metadata): void {
   if (!sharedSecret) return;
   const given = metadata.get(secretKey)[0]?.toString() ?? "";
   const hash = (text: string) => createHash("sha256").update(text).digest();
@@ -325,7 +383,8 @@ function checkSecret({ sharedSecret }: Trust, metadata: Metadata): void {
 const longestMessage = 2_000;
 const mostDetailBytes = 40_000;
 
-function statusOf(error: DomainError): Partial<ServiceError> {
+/** How a call ends that is refused. */
+export function statusOf(error: DomainError): Partial<ServiceError> {
   const metadata = new Metadata();
   metadata.set(codeKey, error.code);
   const details = packed(error.details);

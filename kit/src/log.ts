@@ -34,7 +34,31 @@ export function createLogger(service: string, level: string, destination?: pino.
     redact: { paths: redactedPaths, censor: "[redacted]" },
     serializers: { err: (thrown) => describeError(thrown) },
   };
-  return destination ? pino(options, destination) : pino(options);
+  return pino(options, destination ?? standardOutput());
+}
+
+let output: pino.DestinationStream | undefined;
+
+/** The lines of one turn of the event loop leave in one write, and with the process at the latest. */
+function standardOutput(): pino.DestinationStream {
+  output ??= gatheringLines();
+  return output;
+}
+
+function gatheringLines(): pino.DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true });
+  let lines = "";
+  const leave = () => {
+    if (lines !== "") output.write(lines);
+    lines = "";
+  };
+  process.on("exit", leave);
+  return {
+    write(line) {
+      if (lines === "") setImmediate(leave);
+      lines += line;
+    },
+  };
 }
 
 interface DescribedError {

@@ -108,7 +108,11 @@ interface LedgerEntry {
 /** What four sets of books say about an event, and where they contradict each other (which must be nowhere). */
 export async function audit(shop: Shop, eventId: string) {
   const db = shop.mongo.db(shop.database);
-  const claims = await db.collection<{ seatId: string; checkoutId: string }>("claims").find({ eventId }).toArray();
+  // An organiser's block is a claim that nobody has paid for.
+  const claims = await db
+    .collection<{ seatId: string; checkoutId: string; kind?: string }>("claims")
+    .find({ eventId, kind: { $ne: "block" } })
+    .toArray();
   const tickets = await db
     .collection<{ seatId: string; checkoutId: string; status: string; seat: { amount: number } }>("tickets")
     .find({ eventId, status: "valid" })

@@ -24,6 +24,8 @@ export const workerSettings = {
   DEPLOYMENT_NAME: z.string().min(1).default("onsale-checkout"),
   /** Names this build. Unset: a hash of the workflows' code, which is what must not differ unnoticed. */
   BUILD_ID: z.string().min(1).optional(),
+  /** How often all seats are compared with their claims, by a Temporal Schedule that the worker makes if there is none. 0: it makes none. */
+  RECONCILE_EVERY_SECONDS: wholeNumber.min(0).default(300),
   /** Longer than the longest step (30 s), so that a stopped worker leaves no step cut off. */
   SHUTDOWN_GRACE_SECONDS: seconds.default(40),
 };

@@ -14,10 +14,14 @@ export const workflowTypes = {
   checkout: "checkout",
   refund: "refund",
   settleLatePayment: "settleLatePayment",
+  reconcileInventory: "reconcileInventory",
 } as const;
 
 export const checkoutWorkflowId = (checkoutId: string): string => `checkout-${checkoutId}`;
 export const refundWorkflowId = (refundId: string): string => `refund-${refundId}`;
+/** The Temporal Schedule that compares seats with claims. A worker with a task queue of its own has one of its own. */
+export const reconcileScheduleId = (taskQueue: string): string =>
+  taskQueue === checkoutTaskQueue ? "reconcile-inventory" : `reconcile-inventory-${taskQueue}`;
 export const latePaymentWorkflowId = (checkoutId: string): string => `late-payment-${checkoutId}`;
 
 /** Update `submitPayment`(SubmitPayment) → CheckoutView. Rejected (ApplicationFailure whose type is a RefusalCode) when late, busy or done. */
@@ -138,6 +142,16 @@ export interface SettleLatePaymentResult {
   readonly amount: number;
   /** One sentence for operators. */
   readonly because: string;
+}
+
+/** What one comparison of the seats in Valkey with the claims in MongoDB came to. */
+export interface ReconcileResult {
+  readonly events: number;
+  readonly seats: number;
+  /** Seats that were put right. */
+  readonly corrected: number;
+  /** Events that could not be compared, because their seats are being restored or their server does not answer. */
+  readonly unavailable: number;
 }
 
 /** Why a checkout ended without tickets, besides the codes of refusals. */

@@ -1,6 +1,7 @@
 // The worker's composition: clients of the services, the activities made of them, and the worker that runs both.
 import { connect } from "@onsale/kit/grpc";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
@@ -17,7 +18,8 @@ export async function startWorkflows(
   const inventory = connect(SeatServiceService, { address: config.INVENTORY_ADDRESS, trust });
   const payment = connect(PaymentServiceService, { address: config.PAYMENT_ADDRESS, trust });
   const ticket = connect(TicketServiceService, { address: config.TICKET_ADDRESS, trust });
-  for (const [name, client] of Object.entries({ inventory, payment, ticket }))
+  const reconcile = connect(ReconcileServiceService, { address: config.INVENTORY_ADDRESS, trust });
+  for (const [name, client] of Object.entries({ inventory, payment, ticket, reconcile }))
     lifecycle.onStop(`client of ${name}`, () => client.close());
 
   const worker = startWorker(
@@ -31,9 +33,11 @@ export async function startWorkflows(
         ? { deploymentName: config.DEPLOYMENT_NAME, promote: config.WORKER_PROMOTE }
         : undefined,
       buildId: config.BUILD_ID,
+      reconcileEverySeconds: config.RECONCILE_EVERY_SECONDS,
       code,
     },
-    ({ isWorkflowRunning }) => createActivities({ inventory, payment, ticket, isWorkflowRunning, log, metrics }),
+    ({ isWorkflowRunning }) =>
+      createActivities({ inventory, reconcile, payment, ticket, isWorkflowRunning, log, metrics }),
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());

@@ -1,5 +1,5 @@
 // The steps that workflows take outside of themselves: their names, what they are given and what they answer. Plain data.
-import type { CheckoutInput } from "./contract.js";
+import type { CheckoutInput, ReconcileResult } from "./contract.js";
 import type { PaymentState } from "./payments.js";
 
 /** Refusals arrive in the workflow as ApplicationFailure with the refusal's code as its type. */
@@ -25,6 +25,9 @@ export interface Steps {
   voidTickets(input: VoidStep): Promise<readonly string[]>;
   findOrder(checkoutId: string): Promise<OrderState | undefined>;
   isCheckoutRunning(checkoutId: string): Promise<boolean>;
+
+  /** Compares some events' seats with their claims; where to go on, empty when that was all. */
+  reconcileSeats(cursor: string): Promise<ReconciledStep>;
 }
 
 export interface AuthorizeStep {
@@ -64,6 +67,10 @@ export interface VoidStep {
   readonly refundId: string;
   readonly seatIds: readonly string[];
   readonly amountRefunded: number;
+}
+
+export interface ReconciledStep extends ReconcileResult {
+  readonly nextCursor: string;
 }
 
 export interface OrderState {

@@ -6,6 +6,7 @@ import type { Logger } from "@onsale/kit/log";
 import { Client, WorkflowNotFoundError } from "@temporalio/client";
 import { type LogLevel, NativeConnection, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
 import { bundlePath, bundleWorkflows, hashOf } from "./bundle.js";
+import { ensureReconcileSchedule } from "./schedule.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import type { Steps } from "./steps.js";
 
@@ -18,6 +19,8 @@ export interface WorkerSettings {
   /** Undefined: no versioning, any build takes any workflow. */
   readonly versioning?: { readonly deploymentName: string; readonly promote: boolean } | undefined;
   readonly buildId?: string | undefined;
+  /** 0: no schedule is made. */
+  readonly reconcileEverySeconds: number;
   /** The workflows' code, when it isn't to be read from the bundle built ahead. */
   readonly code?: string | undefined;
 }
@@ -56,6 +59,7 @@ export function startWorker(
     const connection = await NativeConnection.connect({ address: settings.address });
     try {
       await registerSearchAttributes(connection.operatorService, settings.namespace);
+      if (settings.reconcileEverySeconds > 0) void keepSchedule(connection, settings, log);
       const code = settings.code ?? (await workflowCode(log));
       const buildId = settings.buildId ?? hashOf(code);
       const worker = await Worker.create(workerOptions(settings, connection, code, buildId, steps));
@@ -101,6 +105,16 @@ export function startWorker(
       await ended;
     },
   };
+}
+
+/** Checkouts don't wait for it, nor fail with it. */
+async function keepSchedule(connection: NativeConnection, settings: WorkerSettings, log: Logger): Promise<void> {
+  const { namespace, taskQueue, reconcileEverySeconds } = settings;
+  try {
+    await ensureReconcileSchedule(new Client({ connection, namespace }), taskQueue, reconcileEverySeconds);
+  } catch (err) {
+    log.warn({ err }, "the schedule that compares seats with claims could not be made; the next start tries again");
+  }
 }
 
 function workerOptions(

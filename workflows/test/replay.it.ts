@@ -37,6 +37,7 @@ describe("the workflows as they are", () => {
         "declined-then-paid",
         "expired",
         "paid",
+        "reconcile",
         "refund",
         "seat-lost",
       ]),

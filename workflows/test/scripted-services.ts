@@ -4,6 +4,7 @@ import { DomainError, type RefusalCode } from "@onsale/kit/errors";
 import { createGrpcServer } from "@onsale/kit/grpc";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
+import { type ReconcileSeatsResponse, ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { Payment, PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import { Order, OrderStatus, TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
@@ -203,6 +204,24 @@ export async function startScriptedServices() {
     getSeatStates: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
   });
 
+  /** What ReconcileSeats answers, by its cursor; and the cursors it was asked with. */
+  const reconcile = {
+    cursors: [] as string[],
+    answer: (_cursor: string): ReconcileSeatsResponse => ({
+      events: 0,
+      seats: 0,
+      corrected: 0,
+      unavailable: 0,
+      nextCursor: "",
+    }),
+  };
+  inventory.serve(ReconcileServiceService, {
+    reconcileSeats: async ({ cursor }) => {
+      reconcile.cursors.push(cursor);
+      return reconcile.answer(cursor);
+    },
+  });
+
   const ticket = server();
   const noCall = () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this"));
   ticket.serve(TicketServiceService, {
@@ -246,6 +265,7 @@ export async function startScriptedServices() {
     goDown: (checkoutId: string, method: Method) => void down.add(`${method} ${checkoutId}`),
     comeUp: (checkoutId: string, method: Method) => void down.delete(`${method} ${checkoutId}`),
     facts: of,
+    reconcile,
     calls: (checkoutId: string): readonly Call[] => calls.get(checkoutId) ?? [],
     methods: (checkoutId: string): readonly Method[] => (calls.get(checkoutId) ?? []).map(({ method }) => method),
     stop: () => Promise.all([payment, inventory, ticket].map((running) => running.stop(100))),

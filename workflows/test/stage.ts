@@ -61,6 +61,7 @@ export async function openStage({ worker = true }: { worker?: boolean } = {}) {
     ...services.env,
     TEMPORAL_ADDRESS: temporalAddress,
     TASK_QUEUE: taskQueue,
+    RECONCILE_EVERY_SECONDS: "0", // the test of the schedule asks for it
     NODE_ENV: "test",
     LOG_LEVEL: process.env["TEST_LOG_LEVEL"] ?? "silent",
   };

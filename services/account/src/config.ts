@@ -1,5 +1,6 @@
 // What can be set, and what it is when nothing is.
 import { address, seconds, wholeNumber } from "@onsale/kit/config";
+import { redisSettings } from "@onsale/kit/redis";
 import { z } from "zod";
 
 const days = (count: number) => count * 24 * 60 * 60;
@@ -9,7 +10,7 @@ export const accountSettings = {
   GRPC_LISTEN: address,
   MONGODB_URI: z.string().min(1),
   MONGODB_DATABASE: z.string().min(1).default("onsale"),
-  REDIS_URL: z.string().min(1),
+  ...redisSettings,
 
   /** Seals signing keys and marks refresh tokens. To change it, move the old one to _PREVIOUS for REFRESH_TOKEN_ABSOLUTE_SECONDS. */
   ACCOUNT_KEY_SECRET: z.string().min(32, "must have at least 32 characters"),

@@ -32,6 +32,7 @@ export async function startAccount(
       blockMaxSeconds: config.LOGIN_BLOCK_MAX_SECONDS,
     },
     log,
+    config.REDIS_TLS_CA,
   );
   lifecycle.onStop("valkey", () => attempts.close());
 
@@ -75,6 +76,7 @@ export async function startAccount(
     log,
     metrics,
     reflection: config.NODE_ENV !== "production",
+    healthListen: config.GRPC_HEALTH_LISTEN,
   });
   serveAccounts(server, dependencies);
 

@@ -1,7 +1,7 @@
 // Counters of failed log-ins in Valkey, shared by all pods; in this process's memory while Valkey does not answer.
 
 import type { Logger } from "@onsale/kit/log";
-import { Redis } from "ioredis";
+import { openRedis, watchRedis } from "@onsale/kit/redis";
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from "rate-limiter-flexible";
 import { type AttemptKeys, blockSeconds } from "./attempts.js";
 
@@ -33,25 +33,24 @@ export interface AttemptCounters {
 const knownPlaceSeconds = 90 * 24 * 60 * 60;
 const strikeSeconds = 24 * 60 * 60;
 
-export function openAttemptCounters(url: string, limits: AttemptLimits, log: Logger): AttemptCounters {
+export function openAttemptCounters(url: string, limits: AttemptLimits, log: Logger, ca?: string): AttemptCounters {
   const { windowSeconds, blockMaxSeconds } = limits;
-  const redis = new Redis(url, {
-    enableOfflineQueue: false, // while Valkey is away, fail at once and count in memory
-    maxRetriesPerRequest: 0,
-    // A Valkey that hangs is one that is away: the first command finds out, the others don't wait for it.
-    socketTimeout: 500,
-    commandTimeout: 1_000,
-    connectTimeout: 2_000,
-    retryStrategy: (attempt) => Math.min(attempt * 100, 2_000),
+  const redis = openRedis({
+    url,
+    ca,
+    options: {
+      enableOfflineQueue: false, // while Valkey is away, fail at once and count in memory
+      maxRetriesPerRequest: 0,
+      // A Valkey that hangs is one that is away: the first command finds out, the others don't wait for it.
+      socketTimeout: 500,
+      commandTimeout: 1_000,
+      connectTimeout: 2_000,
+      retryStrategy: (attempt) => Math.min(attempt * 100, 2_000),
+    },
   });
-  let away = false;
-  redis.on("error", (err) => {
-    if (!away) log.warn({ err }, "Valkey is away: failed log-ins are counted in this process only");
-    away = true;
-  });
-  redis.on("ready", () => {
-    if (away) log.info("Valkey is back: failed log-ins are counted for all processes again");
-    away = false;
+  watchRedis(redis, log, {
+    away: "Valkey is away: failed log-ins are counted in this process only",
+    back: "Valkey is back: failed log-ins are counted for all processes again",
   });
 
   const counter = (name: string, points: number, duration = windowSeconds) => {

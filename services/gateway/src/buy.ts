@@ -3,6 +3,7 @@ import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
 import type { Logger } from "@onsale/kit/log";
+import type { HoldRequest } from "@onsale/proto/inventory/v1/seats";
 import {
   type CheckoutInput,
   type CheckoutView,
@@ -22,6 +23,7 @@ import {
   viewOfOrder,
 } from "./checkouts.js";
 import type { Attempt } from "./idempotency.js";
+import type { CodeGuard } from "./rate-limit.js";
 import { type Answer, type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
@@ -31,10 +33,13 @@ export interface BuyDependencies {
   readonly services: Services;
   readonly temporal: Temporal;
   readonly checkouts: Checkouts;
+  readonly guard: CodeGuard;
   readonly taskQueue: string;
   readonly paymentWaitMs: number;
   /** Where buyers reach the shop; else what the request says. */
   readonly publicUrl: string | undefined;
+  /** Where the storefront's pages are, if there is one. */
+  readonly storefrontUrl?: string | undefined;
   readonly log: Logger;
 }
 
@@ -45,7 +50,8 @@ const holdMs = 5_000;
 const cancelWaitMs = 10_000;
 
 export function buyRoutes(dependencies: BuyDependencies): Route[] {
-  const { services, temporal, checkouts, taskQueue, paymentWaitMs, publicUrl, log } = dependencies;
+  const { services, temporal, checkouts, guard, taskQueue, paymentWaitMs, publicUrl, storefrontUrl, log } =
+    dependencies;
 
   /** Starts the workflow of a won hold, or undoes the hold when that certainly failed. */
   async function begin(input: CheckoutInput, attempt: Attempt, options: CallOptions): Promise<Answer> {
@@ -120,13 +126,15 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
         tag,
         summary: "Hold seats",
         description: [
-          "All of the seats or none, until the deadline. Name the seats, or a section and how many: places of general admission, or the best adjacent seats.",
+          "All of the seats or none, until the deadline. Name the seats, over as many sections as you like; or a section and how many: places of general admission, or the best adjacent seats; or ask for the best available ones, by price, by sections, with accessible seats, in groups if need be.",
+          "With an `accessCode`, the seats of the channel that it opens, in its window; and while the general sale is open too, named seats of that one instead. Not both in one checkout.",
           "One Idempotency-Key makes one checkout; after a refusal, choose other seats with a new key.",
         ].join(" "),
         access: "account",
         limits: "by caller",
         idempotencyKey: "required",
         body: schema.newCheckout,
+        hot: true,
         answers: {
           201: { description: "The seats are held.", schema: schema.checkout, headers: { Location: "The checkout." } },
         },
@@ -139,25 +147,35 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
           "SEAT_TAKEN",
           "NOT_ENOUGH_SEATS",
           "SEAT_LIMIT_EXCEEDED",
+          "SEAT_ORPHANED",
+          "SEAT_ACCESSIBLE",
+          "LAYOUT_CHANGED",
+          "ACCESS_CODE_INVALID",
+          "CHANNEL_NOT_OPEN",
+          "CHANNEL_ENDED",
+          "CODE_LIMIT_EXCEEDED",
+          "SEAT_NOT_IN_CHANNEL",
           "HOLD_EXPIRED",
           "INVENTORY_REBUILDING",
         ],
       },
-      async ({ body, identity, attempt, rpc }) => {
+      async ({ body, identity, attempt, clientAddress, rpc }) => {
         const { accountId } = identity;
+        const { accessCode } = body;
         const checkoutId = derivedId("chk", accountId, attempt.key);
-        const hold = await services.seats.hold(
-          {
-            checkoutId,
-            userId: accountId,
-            eventId: body.eventId,
-            selection:
-              "seats" in body
-                ? { $case: "seats", value: { seatIds: body.seats } }
-                : { $case: "quantity", value: { sectionId: body.section, quantity: body.quantity } },
-          },
-          rpc(holdMs),
-        );
+        const ask = () =>
+          services.seats.hold(
+            {
+              checkoutId,
+              userId: accountId,
+              eventId: body.eventId,
+              accessCode,
+              layoutVersion: body.layoutVersion,
+              selection: selectionOf(body),
+            },
+            rpc(holdMs),
+          );
+        const hold = await (accessCode === undefined ? ask() : guard({ accountId, clientAddress }, ask));
         return begin(inputOf(checkoutId, accountId, body.eventId, hold), attempt, rpc());
       },
     ),
@@ -276,19 +294,29 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
         operationId: "returnFromBank",
         tag,
         summary: "Where the bank sends the buyer after 3-D Secure",
-        description: "A page that says to go back to the shop. It needs no token and tells nothing about the checkout.",
+        description:
+          "To the checkout's page of the storefront, or a page that says to go back to the shop. It needs no token and tells nothing about the checkout.",
         access: "anyone",
         limits: ["anonymous"],
         ...aCheckout,
-        answers: { 200: { description: "The page.", contentType: "text/html" } },
+        answers: {
+          200: { description: "The page.", contentType: "text/html" },
+          303: { description: "To the storefront.", headers: { Location: "The checkout's page." } },
+        },
       },
-      async () => ({
-        status: 200,
-        bytes: Buffer.from(returnPage),
-        headers: { "Content-Type": "text/html; charset=utf-8" },
-      }),
+      async ({ params }) =>
+        storefrontUrl === undefined
+          ? { status: 200, bytes: Buffer.from(returnPage), headers: { "Content-Type": "text/html; charset=utf-8" } }
+          : { status: 303, headers: { Location: new URL(`/checkouts/${params.checkoutId}`, storefrontUrl).href } },
     ),
   ];
+}
+
+function selectionOf(body: schema.NewCheckout): HoldRequest["selection"] {
+  if ("seats" in body) return { $case: "seats", value: { seatIds: body.seats, accessible: body.accessible } };
+  if ("section" in body) return { $case: "quantity", value: { sectionId: body.section, quantity: body.quantity } };
+  const { sections = [], accessible = 0, companions = 0, split = false, ...rest } = body.bestAvailable;
+  return { $case: "bestAvailable", value: { ...rest, sectionIds: sections, accessible, companions, split } };
 }
 
 /** A payment's outcome: what the checkout is now, save that held after a decline is called what it means. */

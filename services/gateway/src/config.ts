@@ -1,5 +1,6 @@
 // The gateway's settings; the only place that names its environment variables.
-import { address, flag, seconds } from "@onsale/kit/config";
+import { address, flag, seconds, target, wholeNumber } from "@onsale/kit/config";
+import { redisSettings } from "@onsale/kit/redis";
 import { checkoutTaskQueue } from "@onsale/workflows/contract";
 import { z } from "zod";
 
@@ -34,7 +35,8 @@ export const gatewaySettings = {
   /** Where the REST API is served. */
   HTTP_LISTEN: address.default("127.0.0.1:8080"),
   ACCOUNT_ADDRESS: address,
-  INVENTORY_ADDRESS: address,
+  /** Holds go over streams to each process that this stands for; the rest is asked of one after the other. */
+  INVENTORY_ADDRESS: target,
   PAYMENT_ADDRESS: address,
   TICKET_ADDRESS: address,
   TEMPORAL_ADDRESS: address,
@@ -42,7 +44,7 @@ export const gatewaySettings = {
   /** The queue that the workers of checkouts, refunds and late payments serve. */
   TASK_QUEUE: z.string().min(1).default(checkoutTaskQueue),
   /** Rate limits and stored answers. */
-  REDIS_URL: z.url(),
+  ...redisSettings,
   /** Before each key in Valkey. */
   REDIS_PREFIX: z.string().default("gw:"),
   /** Claims that access tokens must carry, as the account service writes them. */
@@ -53,6 +55,8 @@ export const gatewaySettings = {
     .url({ protocol: /^https?$/ })
     .transform((url) => url.replace(/\/+$/, ""))
     .optional(),
+  /** Where the storefront's pages are: buyers come back there from their bank. Without it, a plain page says to go back. */
+  STOREFRONT_URL: z.url({ protocol: /^https?$/ }).optional(),
   TRUST_PROXY: trustedProxies.default(false),
   /** Browser origins that may call the API; none by default. */
   CORS_ORIGINS: commaList.default([]),
@@ -62,10 +66,23 @@ export const gatewaySettings = {
   RATE_ACCOUNT: rate.default({ points: 600, seconds: 60 }),
   /** Per address, for sign-up, log-in and refresh, on top. The account service throttles guessing by itself. */
   RATE_CREDENTIALS: rate.default({ points: 1200, seconds: 60 }),
+  /** Wrong access codes per account, or per address without a token; right ones are not counted. */
+  RATE_CODES: rate.default({ points: 20, seconds: 60 }),
+  /** Wrong access codes per address, whatever the account. */
+  RATE_CODES_ADDRESS: rate.default({ points: 200, seconds: 60 }),
   /** Per address, for webhooks. */
   RATE_WEBHOOKS: rate.default({ points: 30_000, seconds: 60 }),
   /** Off for load tests alone. */
   RATE_LIMITS: flag.default(true),
+  /** For how long an answer that is the same for all may be given again: seats and numbers. Events and layouts: four times as long. */
+  ANSWER_CACHE_MS: wholeNumber.nonnegative().max(5_000).default(100),
+  /** Readers of live seats in this process, and of one address. A reader is a connection, and some 30 KB. */
+  LIVE_READERS: wholeNumber.positive().default(10_000),
+  LIVE_READERS_PER_ADDRESS: wholeNumber.positive().default(500),
+  /** A reader who lets so much pile up is dropped. */
+  LIVE_READER_BUFFER_BYTES: wholeNumber.min(65_536).default(262_144),
+  /** Between two signs of life while nothing changes, so that no proxy takes the connection for dead. */
+  LIVE_HEARTBEAT_SECONDS: seconds.default(15),
   /** How long POST …/payment waits for the outcome before it answers 202. */
   PAYMENT_WAIT_SECONDS: seconds.default(25),
   /** How long POST …/refund waits for the outcome before it answers 202. */

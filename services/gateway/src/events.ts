@@ -1,13 +1,31 @@
 // Routes of events: finding one, its seat map, and how many seats are left.
-import { createHash } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
-import { type Event, EventStatus, type Section } from "@onsale/proto/inventory/v1/catalog";
+import {
+  type Event,
+  EventStatus,
+  type GetEventResponse,
+  type GetLayoutResponse,
+  OrphanRule,
+  type SearchEventsRequest,
+  type Section,
+} from "@onsale/proto/inventory/v1/catalog";
+import type { GetAvailabilityResponse, GetSeatStatesResponse } from "@onsale/proto/inventory/v1/seats";
 import type { Identity } from "./authenticate.js";
 import { seatsIn, shownRow } from "./layout.js";
+import { idOf, type LiveSeats } from "./live-seats.js";
 import { cache, type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
+import {
+  answerWith,
+  fingerprint,
+  keepingLast,
+  remembering,
+  type SharedAnswer,
+  shareBytes,
+  shareJson,
+} from "./shared-answers.js";
 
 const tag = "events";
 const anEvent = { params: schema.eventParams, unknownParam: "EVENT_NOT_FOUND" } as const;
@@ -15,12 +33,58 @@ const versionHeaders = {
   ETag: "Changes with the content; send it as If-None-Match and get 304 while nothing has changed.",
 };
 
-export function eventRoutes({ catalog, seats }: Services): Route[] {
-  // When everybody looks at once, one question to the inventory answers all who wait for it.
-  const sharedAvailability = shared((eventId: string, options: CallOptions) =>
-    seats.getAvailability({ eventId }, options),
+/** `answerCacheMs`: for how long an answer with numbers that change by the second may be given again; others four times as long. */
+export function eventRoutes({ catalog, seats }: Services, live: LiveSeats, answerCacheMs: number): Route[] {
+  // When everybody looks at once, one question to the inventory answers all, with the same bytes.
+  const fast = { keepMs: answerCacheMs, most: 1_000 };
+  const slow = { keepMs: 4 * answerCacheMs, most: 200 };
+  const foundEvents = remembering(
+    { ...slow, most: 50 },
+    async (_name, query: SearchEventsRequest, options: CallOptions) => {
+      const { events, nextCursor } = await catalog.searchEvents(query, options);
+      return await shareJson({ events: events.map(shownEvent), ...(nextCursor === "" ? {} : { nextCursor }) });
+    },
   );
-  const sharedStates = shared((eventId: string, options: CallOptions) => seats.getSeatStates({ eventId }, options));
+  const publicEvent = remembering(slow, async (eventId, options: CallOptions) =>
+    shareEvent(await catalog.getEvent({ eventId, viewerId: "" }, options)),
+  );
+  const layouts = keepingLast<SharedAnswer>(slow.most);
+  const layoutFor = async (eventId: string, viewerId: string, options: CallOptions) => {
+    const found = await catalog.getLayout({ eventId, viewerId }, options);
+    return await layouts(eventId, found.layoutVersion, () => shareJson(shownLayout(found), found.layoutVersion));
+  };
+  const publicLayout = remembering(slow, (eventId, options: CallOptions) => layoutFor(eventId, "", options));
+  const availability = remembering(fast, async (eventId, options: CallOptions) => {
+    const body = shownAvailability(await seats.getAvailability({ eventId }, options));
+    // The same numbers read later are the same answer.
+    const { asOf: _time, ...numbers } = body;
+    return await shareJson(body, fingerprint(JSON.stringify(numbers)));
+  });
+  const liveStates = keepingLast<SharedAnswer>(fast.most);
+  const askedStates = remembering(fast, async (eventId, options: CallOptions) =>
+    shareStates(await seats.getSeatStates({ eventId }, options)),
+  );
+  /** Who watches the seats live anyway need not ask for them. */
+  const states = (eventId: string, options: CallOptions): Promise<SharedAnswer> => {
+    const known = live.known(eventId);
+    if (!known) return askedStates(eventId, options);
+    return liveStates(eventId, idOf(known.version), () => ({ ...shareStates(known), version: idOf(known.version) }));
+  };
+
+  /** What everybody may see, else what this viewer may. */
+  async function seen<Result>(
+    identity: Identity | undefined,
+    forAll: () => Promise<Result>,
+    forViewer: (viewerId: string) => Promise<Result>,
+  ): Promise<Result> {
+    try {
+      return await forAll();
+    } catch (error) {
+      const hidden = identity && error instanceof DomainError && error.code === "EVENT_NOT_FOUND";
+      if (!hidden) throw error;
+      return await forViewer(viewerOf(identity));
+    }
+  }
 
   return [
     route(
@@ -33,25 +97,22 @@ export function eventRoutes({ catalog, seats }: Services): Route[] {
         access: "anyone",
         limits: ["anonymous"],
         query: schema.eventSearch,
-        answers: { 200: { description: "A page of events.", schema: schema.eventPage } },
+        answers: {
+          200: { description: "A page of events.", schema: schema.eventPage, headers: versionHeaders },
+          304: { description: "Nothing has changed." },
+        },
       },
-      async ({ query, rpc }) => {
-        const { events, nextCursor } = await catalog.searchEvents(
-          {
-            query: query.q ?? "",
-            city: query.city ?? "",
-            fromMs: query.from ?? 0,
-            toMs: query.to ?? 0,
-            cursor: query.cursor ?? "",
-            limit: query.limit,
-          },
-          rpc(),
-        );
-        return {
-          status: 200,
-          body: { events: events.map(shownEvent), ...(nextCursor === "" ? {} : { nextCursor }) },
-          headers: { "Cache-Control": cache.brief },
+      async ({ query, rpc, header }) => {
+        const wanted: SearchEventsRequest = {
+          query: query.q ?? "",
+          city: query.city ?? "",
+          fromMs: query.from ?? 0,
+          toMs: query.to ?? 0,
+          cursor: query.cursor ?? "",
+          limit: query.limit,
         };
+        const page = await foundEvents(JSON.stringify(wanted), wanted, rpc());
+        return answerWith(page, header("accept-encoding"), { "Cache-Control": cache.brief });
       },
     ),
     route(
@@ -65,13 +126,19 @@ export function eventRoutes({ catalog, seats }: Services): Route[] {
         access: "optional",
         limits: "by caller",
         ...anEvent,
-        answers: { 200: { description: "The event.", schema: schema.eventWithSections } },
+        answers: {
+          200: { description: "The event.", schema: schema.eventWithSections, headers: versionHeaders },
+          304: { description: "Nothing has changed." },
+        },
         refusals: ["EVENT_NOT_FOUND"],
       },
-      async ({ params, identity, rpc }) => {
-        const { event, sections } = await catalog.getEvent({ ...params, viewerId: viewerOf(identity) }, rpc());
-        const body = { ...shownEvent(event), sections: sections.map(shownSection) };
-        return { status: 200, body, headers: { "Cache-Control": publicUnless(identity, body.status === "draft") } };
+      async ({ params: { eventId }, identity, rpc, header }) => {
+        const event = await seen(
+          identity,
+          () => publicEvent(eventId, rpc()),
+          async (viewerId) => shareEvent(await catalog.getEvent({ eventId, viewerId }, rpc())),
+        );
+        return answerWith(event, header("accept-encoding"), { "Cache-Control": publicUnless(identity) });
       },
     ),
     route(
@@ -84,22 +151,28 @@ export function eventRoutes({ catalog, seats }: Services): Route[] {
         access: "anyone",
         limits: ["anonymous"],
         ...anEvent,
-        answers: { 200: { description: "The numbers, and when they were read.", schema: schema.availability } },
-        refusals: ["EVENT_NOT_FOUND"],
-      },
-      async ({ params, rpc }) => {
-        const { sections, asOfMs } = await sharedAvailability(params.eventId, rpc());
-        const total = (of: "free" | "held" | "sold" | "blocked") =>
-          sections.reduce((sum, section) => sum + section[of], 0);
-        return {
-          status: 200,
-          body: {
-            sections: sections.map(({ sectionId, ...numbers }) => ({ section: sectionId, ...numbers })),
-            totals: { free: total("free"), held: total("held"), sold: total("sold"), blocked: total("blocked") },
-            asOf: new Date(asOfMs).toISOString(),
+        description:
+          "`held` seats are in somebody's checkout, and become free again unless they are paid for in time; `sold` ones do not. An event of which all is held or sold is worth another look, one that is sold out is not.",
+        answers: {
+          200: {
+            description: "The numbers, and when they were read.",
+            schema: schema.availability,
+            headers: versionHeaders,
           },
-          headers: { "Cache-Control": cache.seconds },
-        };
+          304: { description: "The numbers have not changed." },
+        },
+        refusals: ["EVENT_NOT_FOUND", "INVENTORY_REBUILDING"],
+      },
+      async ({ params, rpc, header }) => {
+        const { headers, ...numbers } = answerWith(
+          await availability(params.eventId, rpc()),
+          header("accept-encoding"),
+          {
+            "Cache-Control": cache.seconds,
+          },
+        );
+        // Weak: the time in it may be another.
+        return { ...numbers, headers: { ...headers, ETag: `W/${headers?.["ETag"]}` } };
       },
     ),
     route(
@@ -114,6 +187,7 @@ export function eventRoutes({ catalog, seats }: Services): Route[] {
           "A row has `count` positions numbered from `first`; those in `gaps` have no seat.",
           "A seat's id is `<section>-<row>-<number>`. The n-th seat in this order is the n-th pair of bits of `/seats/state`.",
           "Sections of general admission have no rows; buy them by `{section, quantity}`.",
+          "With `?version=` and the event's `layoutVersion` the answer never changes and may be kept for ever.",
         ].join(" "),
         access: "optional",
         limits: "by caller",
@@ -122,24 +196,27 @@ export function eventRoutes({ catalog, seats }: Services): Route[] {
           200: { description: "The layout.", schema: schema.layout, headers: versionHeaders },
           304: { description: "You have this version." },
         },
-        refusals: ["EVENT_NOT_FOUND"],
+        query: schema.layoutQuery,
+        refusals: ["EVENT_NOT_FOUND", "LAYOUT_CHANGED"],
       },
-      async ({ params, identity, rpc }) => {
-        const { eventId, layoutVersion, sections } = await catalog.getLayout(
-          { ...params, viewerId: viewerOf(identity) },
-          rpc(),
+      async ({ params: { eventId }, query, identity, rpc, header }) => {
+        const layout = await seen(
+          identity,
+          () => publicLayout(eventId, rpc()),
+          (viewerId) => layoutFor(eventId, viewerId, rpc()),
         );
-        const body = {
-          eventId,
-          layoutVersion,
-          seatCount: sections.flatMap((section) => section.rows).reduce((sum, row) => sum + seatsIn(row), 0),
-          sections: sections.map((section) => ({ ...shownSection(section), rows: section.rows.map(shownRow) })),
-        };
-        return {
-          status: 200,
-          body,
-          headers: { ETag: `"${layoutVersion}"`, "Cache-Control": publicUnless(identity, false) },
-        };
+        if (query.version !== undefined && query.version !== layout.version)
+          throw new DomainError(
+            "LAYOUT_CHANGED",
+            "The event has another seat layout by now. Ask for it without a version.",
+            {
+              layoutVersion: layout.version,
+            },
+          );
+        const forever = query.version !== undefined && !identity;
+        return answerWith(layout, header("accept-encoding"), {
+          "Cache-Control": forever ? cache.forever : publicUnless(identity),
+        });
       },
     ),
     route(
@@ -168,36 +245,45 @@ export function eventRoutes({ catalog, seats }: Services): Route[] {
         },
         refusals: ["EVENT_NOT_FOUND", "INVENTORY_REBUILDING"],
       },
-      async ({ params, rpc }) => {
-        const { states, seatCount, layoutVersion } = await sharedStates(params.eventId, rpc());
-        const hash = createHash("sha256").update(layoutVersion).update("\n").update(states).digest("base64url");
-        return {
-          status: 200,
-          bytes: states,
-          headers: {
-            "Content-Type": "application/octet-stream",
-            ETag: `"${hash.slice(0, 22)}"`,
-            "Cache-Control": cache.seconds,
-            "Onsale-Layout-Version": layoutVersion,
-            "Onsale-Seat-Count": String(seatCount),
-          },
-        };
-      },
+      async ({ params, rpc, header }) =>
+        answerWith(await states(params.eventId, rpc()), header("accept-encoding"), { "Cache-Control": cache.seconds }),
     ),
   ];
 }
 
-/** Calls for the same event that overlap in time share one answer. */
-function shared<Result>(ask: (eventId: string, options: CallOptions) => Promise<Result>) {
-  const asking = new Map<string, Promise<Result>>();
-  return (eventId: string, options: CallOptions): Promise<Result> => {
-    const running = asking.get(eventId);
-    if (running) return running;
-    const answer = ask(eventId, options).finally(() => asking.delete(eventId));
-    asking.set(eventId, answer);
-    return answer;
+const shareEvent = ({ event, sections }: GetEventResponse): Promise<SharedAnswer> =>
+  shareJson({ ...shownEvent(event), sections: sections.map(shownSection) });
+
+const shownLayout = ({ eventId, layoutVersion, sections }: GetLayoutResponse) => ({
+  eventId,
+  layoutVersion,
+  seatCount: sections.flatMap((section) => section.rows).reduce((sum, row) => sum + seatsIn(row), 0),
+  sections: sections.map((section) => ({
+    ...shownSection(section),
+    ...(section.focalRow === "" ? {} : { focalPoint: { row: section.focalRow, seat: section.focalSeat } }),
+    rows: section.rows.map(shownRow),
+  })),
+});
+
+function shownAvailability({ sections, asOfMs }: GetAvailabilityResponse) {
+  const total = (of: "free" | "held" | "sold" | "blocked") => sections.reduce((sum, section) => sum + section[of], 0);
+  return {
+    sections: sections.map(({ sectionId, ...numbers }) => ({ section: sectionId, ...numbers })),
+    totals: { free: total("free"), held: total("held"), sold: total("sold"), blocked: total("blocked") },
+    asOf: new Date(asOfMs).toISOString(),
   };
 }
+
+const shareStates = ({ states, seatCount, layoutVersion }: GetSeatStatesResponse): SharedAnswer =>
+  shareBytes(
+    states,
+    {
+      "Content-Type": "application/octet-stream",
+      "Onsale-Layout-Version": layoutVersion,
+      "Onsale-Seat-Count": String(seatCount),
+    },
+    layoutVersion,
+  );
 
 /** Whose drafts may be seen: one's own; an operator's eyes see all. */
 const viewerOf = (identity: Identity | undefined): string => {
@@ -206,8 +292,7 @@ const viewerOf = (identity: Identity | undefined): string => {
 };
 
 /** What was shown to a person may be a draft of theirs: no shared cache may keep it. */
-const publicUnless = (identity: Identity | undefined, draft: boolean): string =>
-  identity || draft ? "private, no-cache" : cache.brief;
+const publicUnless = (identity: Identity | undefined): string => (identity ? "private, no-cache" : cache.brief);
 
 export function shownEvent(event: Event | undefined) {
   if (!event) throw new Error("the inventory answered without an event");
@@ -228,8 +313,17 @@ export function shownEvent(event: Event | undefined) {
     tiers: event.tiers.map(({ tierId, name, amount }) => ({ id: tierId, name, amount })),
     capacity: event.capacity,
     layoutVersion: event.layoutVersion,
+    orphanRule: orphanRuleNames[event.orphanRule],
+    accessibleUntil: iso(event.accessibleUntilMs === 0 ? event.startsAtMs : event.accessibleUntilMs),
   } as const;
 }
+
+const orphanRuleNames = {
+  [OrphanRule.UNSPECIFIED]: "lenient",
+  [OrphanRule.STRICT]: "strict",
+  [OrphanRule.LENIENT]: "lenient",
+  [OrphanRule.OFF]: "off",
+} as const;
 
 const shownSection = ({ sectionId, name, tierId, capacity, generalAdmission }: Section) => ({
   id: sectionId,

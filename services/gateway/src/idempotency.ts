@@ -5,8 +5,9 @@
 // POST makes are derived from account and key, so that a retry meets what the first try made. Two things are then weaker:
 // a refresh of a session whose answer was lost ends that session (its token counts as used twice), and a second log-in
 // is a second session.
-import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, hash, randomBytes } from "node:crypto";
 import { DomainError, isRefusalCode, type RefusalCode, type RefusalDetails, refusals } from "@onsale/kit/errors";
+import { freshBytes } from "@onsale/kit/ids";
 import type { Logger } from "@onsale/kit/log";
 
 export type Found =
@@ -19,12 +20,23 @@ export type Found =
 
 export interface AnswerStore {
   begin(id: string, claim: { fingerprint: string; owner: string; lockMs: number; keepMs: number }): Promise<Found>;
-  renew(id: string, owner: string, lockMs: number): Promise<void>;
-  finish(id: string, done: { fingerprint: string; owner: string; sealed: string; keepMs: number }): Promise<void>;
+  renew(id: string, mine: Mine): Promise<void>;
+  /** `surely`: nobody else can have the key by now, so this need not be looked up. */
+  finish(
+    id: string,
+    done: { fingerprint: string; owner: string; sealed: string; keepMs: number; surely: boolean },
+  ): Promise<void>;
   /** Gives up without an answer; the next one with this key is told `again`. */
-  leave(id: string, owner: string): Promise<void>;
+  leave(id: string, mine: Mine): Promise<void>;
   /** Gives up, and nothing was done: the next one is the first. */
-  forget(id: string, owner: string): Promise<void>;
+  forget(id: string, mine: Mine): Promise<void>;
+}
+
+/** The record as its owner has left it. */
+export interface Mine {
+  readonly fingerprint: string;
+  readonly owner: string;
+  readonly keepMs: number;
 }
 
 /** An answer that can be stored: JSON, or nothing. */
@@ -67,6 +79,11 @@ const keepMs = 24 * 3600 * 1000;
 /** Renewed while the work runs: after a crash the key is free again this soon. */
 const lockMs = 6_000;
 const renewEveryMs = 2_000;
+/** An owner who is heard of so late may have lost the key to another. */
+const surelyMs = 3_000;
+
+const processName = randomBytes(9).toString("base64url");
+let requests = 0;
 
 export function createIdempotency(store: AnswerStore, log: Logger, secret = ""): Idempotency {
   async function begin(id: string, fingerprint: string, owner: string): Promise<Found | undefined> {
@@ -85,7 +102,10 @@ export function createIdempotency(store: AnswerStore, log: Logger, secret = ""):
     async once(keyed, work) {
       const id = recordId(keyed, secret);
       const { fingerprint, sealingKey } = secretsOf(keyed, secret);
-      const owner = randomBytes(9).toString("base64url");
+      requests += 1;
+      const owner = `${processName}${requests.toString(36)}`;
+      const mine: Mine = { fingerprint, owner, keepMs };
+      let heldSince = performance.now();
       const found = await begin(id, fingerprint, owner);
       switch (found?.kind) {
         case "other":
@@ -103,7 +123,12 @@ export function createIdempotency(store: AnswerStore, log: Logger, secret = ""):
           return { answer: replay(unseal(found.sealed, sealingKey)), replayed: true };
       }
 
-      const renewal = setInterval(() => void quietly(store.renew(id, owner, lockMs)), renewEveryMs);
+      const renew = async () => {
+        const asked = performance.now();
+        await store.renew(id, mine);
+        heldSince = asked;
+      };
+      const renewal = setInterval(() => void quietly(renew()), renewEveryMs);
       renewal.unref();
       let nothingHappened = false;
       const attempt: Attempt = {
@@ -113,19 +138,23 @@ export function createIdempotency(store: AnswerStore, log: Logger, secret = ""):
           nothingHappened = true;
         },
       };
-      const keep = (answer: Sealable) =>
-        quietly(store.finish(id, { fingerprint, owner, sealed: seal(answer, sealingKey), keepMs }));
+      const keep = (answer: Sealable) => {
+        const surely = found !== undefined && performance.now() - heldSince < surelyMs;
+        return quietly(store.finish(id, { ...mine, sealed: seal(answer, sealingKey), surely }));
+      };
       try {
         const answer = await work(attempt);
         // 202 says "not decided yet": the same request again shall learn the outcome.
-        if (answer.status === 202) await quietly(store.leave(id, owner));
+        if (answer.status === 202) await quietly(store.leave(id, mine));
         else await keep({ answer });
         return { answer, replayed: false };
       } catch (thrown) {
+        // A refusal need not be known to be stored before it is told: should that fail, the next attempt is judged anew, and
+        // nothing has happened before. It is on its way, though, ahead of any question of the same sender.
         if (thrown instanceof DomainError && isFinal(thrown.code))
-          await keep({ refusal: { code: thrown.code, message: thrown.message, details: thrown.details } });
-        else if (nothingHappened) await quietly(store.forget(id, owner));
-        else await quietly(store.leave(id, owner));
+          void keep({ refusal: { code: thrown.code, message: thrown.message, details: thrown.details } });
+        else if (nothingHappened) await quietly(store.forget(id, mine));
+        else await quietly(store.leave(id, mine));
         throw thrown;
       } finally {
         clearInterval(renewal);
@@ -150,24 +179,30 @@ function replay(stored: Sealable): StoredAnswer {
   throw new ReplayedRefusal(isRefusalCode(code) ? code : "INTERNAL", message, details);
 }
 
-/** With another secret it is another record: what was stored under the old one can't be read, so it counts as never stored. */
-const recordId = ({ scope, target, key }: Keyed, secret: string): string =>
-  createHmac("sha256", secret)
-    .update(JSON.stringify([scope, target, key]))
-    .digest("base64url");
+const lengthFirst = (part: string): string => `${Buffer.byteLength(part)}:${part}`;
+/** Whose key it is and what for, with no way to read it as another. */
+const named = (purpose: string, { scope, target, key }: Keyed, secret: string): string =>
+  `onsale ${purpose} ${[secret, scope, target, key].map(lengthFirst).join("")}`;
 
-/** Both from one derivation, so that the fingerprint helps nobody to guess a body without its Idempotency-Key. */
-function secretsOf({ scope, target, key, body }: Keyed, secret: string): { fingerprint: string; sealingKey: Buffer } {
-  const material = Buffer.concat([Buffer.from(`${Buffer.byteLength(key)}:${key}`), body]);
-  const info = `onsale idempotency 1 ${createHash("sha256")
-    .update(JSON.stringify([scope, target]))
-    .digest("hex")}`;
-  const derived = Buffer.from(hkdfSync("sha256", material, secret, info, 64));
-  return { sealingKey: derived.subarray(0, 32), fingerprint: derived.subarray(32).toString("base64url") };
+/** With another secret it is another record: what was stored under the old one can't be read, so it counts as never stored. */
+const recordId = (keyed: Keyed, secret: string): string =>
+  hash("sha256", named("idempotency record 2", keyed, secret), "base64url");
+
+/**
+ * Both from one hash over the installation's secret, the Idempotency-Key and the body (the one-step key derivation of NIST
+ * SP 800-56C), so that the fingerprint helps nobody to guess a body without its Idempotency-Key.
+ */
+function secretsOf(keyed: Keyed, secret: string): { fingerprint: string; sealingKey: Buffer } {
+  const derived = hash(
+    "sha512",
+    Buffer.concat([Buffer.from(named("idempotency sealing 2", keyed, secret)), keyed.body]),
+    "buffer",
+  );
+  return { sealingKey: derived.subarray(0, 32), fingerprint: derived.toString("base64url", 32) };
 }
 
 function seal(content: Sealable, key: Buffer): string {
-  const nonce = randomBytes(12);
+  const nonce = freshBytes(12);
   const cipher = createCipheriv("aes-256-gcm", key, nonce);
   const sealed = Buffer.concat([cipher.update(JSON.stringify(content), "utf8"), cipher.final()]);
   return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString("base64");

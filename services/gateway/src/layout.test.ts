@@ -27,17 +27,31 @@ test("labels never repeat, and sort by length and letters as their rows do", () 
 const head = { id: "A", name: "Stalls", tier: "standard" };
 
 test("equal rows: gaps in each of them, blocked seats where they are", () => {
-  const [section] = expandLayout([{ ...head, rows: { count: 3, seats: 5, gaps: [3], blocked: ["A-1", "C-5"] } }]);
+  const [section] = expandLayout([
+    {
+      ...head,
+      rows: {
+        count: 3,
+        seats: 5,
+        gaps: [3],
+        blocked: ["A-1", "C-5"],
+        accessible: ["B-4"],
+        companion: ["B-5"],
+      },
+    },
+  ]);
   expect(section).toEqual({
     sectionId: "A",
     name: "Stalls",
     tierId: "standard",
     generalAdmission: false,
     capacity: 12,
+    focalRow: "",
+    focalSeat: 0,
     rows: [
-      { label: "A", firstSeat: 1, seatCount: 5, gaps: [3], blocked: [1] },
-      { label: "B", firstSeat: 1, seatCount: 5, gaps: [3], blocked: [] },
-      { label: "C", firstSeat: 1, seatCount: 5, gaps: [3], blocked: [5] },
+      { label: "A", firstSeat: 1, seatCount: 5, gaps: [3], blocked: [1], accessible: [], companion: [] },
+      { label: "B", firstSeat: 1, seatCount: 5, gaps: [3], blocked: [], accessible: [4], companion: [5] },
+      { label: "C", firstSeat: 1, seatCount: 5, gaps: [3], blocked: [5], accessible: [], companion: [] },
     ],
   });
 });
@@ -45,12 +59,18 @@ test("equal rows: gaps in each of them, blocked seats where they are", () => {
 test("rows as they are named, and general admission", () => {
   expect(
     expandLayout([
-      { ...head, rows: [{ label: "K1", seats: 4, first: 101, blocked: [102] }] },
+      {
+        ...head,
+        focalPoint: { row: "K1", seat: 102 },
+        rows: [{ label: "K1", seats: 4, first: 101, blocked: [102], accessible: [103] }],
+      },
       { ...head, id: "GA", capacity: 500 },
     ]),
   ).toMatchObject([
     {
-      rows: [{ label: "K1", firstSeat: 101, seatCount: 4, gaps: [], blocked: [102] }],
+      rows: [{ label: "K1", firstSeat: 101, seatCount: 4, gaps: [], blocked: [102], accessible: [103], companion: [] }],
+      focalRow: "K1",
+      focalSeat: 102,
       capacity: 4,
       generalAdmission: false,
     },
@@ -81,7 +101,9 @@ test("a section has as many seats as its rows have positions, less the gaps", ()
 });
 
 test("a row on the map leaves out what it does not have", () => {
-  expect(shownRow({ label: "A", firstSeat: 1, seatCount: 9, gaps: [], blocked: [] })).toEqual({
+  expect(
+    shownRow({ label: "A", firstSeat: 1, seatCount: 9, gaps: [], blocked: [], accessible: [], companion: [] }),
+  ).toEqual({
     label: "A",
     first: 1,
     count: 9,

@@ -28,22 +28,32 @@ export function expandLayout(sections: readonly NewSection[]): Section[] {
 
 function expandSection(section: NewSection): Section {
   const head = { sectionId: section.id, name: section.name, tierId: section.tier };
-  if ("capacity" in section) return { ...head, rows: [], generalAdmission: true, capacity: section.capacity };
+  if ("capacity" in section)
+    return { ...head, rows: [], generalAdmission: true, capacity: section.capacity, focalRow: "", focalSeat: 0 };
+  const focal = { focalRow: section.focalPoint?.row ?? "", focalSeat: section.focalPoint?.seat ?? 0 };
   const rows = Array.isArray(section.rows)
-    ? section.rows.map(({ label, seats, first = 1, gaps = [], blocked = [] }) => ({
+    ? section.rows.map(({ label, seats, first = 1, gaps = [], blocked = [], accessible = [], companion = [] }) => ({
         label,
         firstSeat: first,
         seatCount: seats,
         gaps,
         blocked,
+        accessible,
+        companion,
       }))
     : equalRows(section.id, section.rows);
-  return { ...head, rows, generalAdmission: false, capacity: rows.reduce((sum, row) => sum + seatsIn(row), 0) };
+  return {
+    ...head,
+    ...focal,
+    rows,
+    generalAdmission: false,
+    capacity: rows.reduce((sum, row) => sum + seatsIn(row), 0),
+  };
 }
 
 function equalRows(
   sectionId: string,
-  { count, seats, first = 1, gaps = [], blocked = [] }: Extract<NewSection, { rows: { count: number } }>["rows"],
+  { count, seats, first = 1, gaps = [], ...named }: Extract<NewSection, { rows: { count: number } }>["rows"],
 ): Row[] {
   const rows = Array.from({ length: count }, (_, index) => ({
     label: rowLabel(index),
@@ -51,31 +61,38 @@ function equalRows(
     seatCount: seats,
     gaps: [...gaps],
     blocked: [] as number[],
+    accessible: [] as number[],
+    companion: [] as number[],
   }));
   const byLabel = new Map(rows.map((row) => [row.label, row]));
-  for (const seat of blocked) {
-    const [label = "", number = ""] = seat.split("-");
-    const row = byLabel.get(label);
-    if (!row)
-      throw new DomainError(
-        "LAYOUT_INVALID",
-        `Section ${sectionId} has no row ${label}, so its seat ${seat} can't be blocked.`,
-      );
-    row.blocked.push(Number(number));
-  }
+  for (const what of ["blocked", "accessible", "companion"] as const)
+    for (const seat of named[what] ?? []) {
+      const [label = "", number = ""] = seat.split("-");
+      const row = byLabel.get(label);
+      if (!row)
+        throw new DomainError(
+          "LAYOUT_INVALID",
+          `Section ${sectionId} has no row ${label}, so its seat ${seat} can't be ${whatSeatsAre[what]}.`,
+        );
+      row[what].push(Number(number));
+    }
   return rows;
 }
+
+const whatSeatsAre = { blocked: "blocked", accessible: "accessible", companion: "a companion's" } as const;
 
 export const seatsIn = ({ seatCount, gaps }: Pick<Row, "seatCount" | "gaps">): number =>
   Math.max(0, seatCount - new Set(gaps).size);
 
 /** A row as a seat map reads it; empty lists are left out: a stadium has thousands of rows. */
-export function shownRow({ label, firstSeat, seatCount, gaps, blocked }: Row) {
+export function shownRow({ label, firstSeat, seatCount, gaps, blocked, accessible, companion }: Row) {
   return {
     label,
     first: firstSeat,
     count: seatCount,
     ...(gaps.length > 0 ? { gaps } : {}),
     ...(blocked.length > 0 ? { blocked } : {}),
+    ...(accessible.length > 0 ? { accessible } : {}),
+    ...(companion.length > 0 ? { companion } : {}),
   };
 }

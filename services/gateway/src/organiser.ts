@@ -1,6 +1,6 @@
 // Routes of organisers: making an event and putting it on sale.
 import { derivedId } from "@onsale/kit/ids";
-import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
+import { EventStatus, OrphanRule } from "@onsale/proto/inventory/v1/catalog";
 import { shownEvent } from "./events.js";
 import { expandLayout } from "./layout.js";
 import { type Route, route } from "./route.js";
@@ -11,6 +11,7 @@ const tag = "organisers";
 /** 60,000 seats are written seat by seat. */
 const writingMs = 30_000;
 const defaultSeatsPerPerson = 8;
+const orphanRuleNamed = { strict: OrphanRule.STRICT, lenient: OrphanRule.LENIENT, off: OrphanRule.OFF } as const;
 
 export function organiserRoutes({ catalog }: Services): Route[] {
   return [
@@ -53,6 +54,8 @@ export function organiserRoutes({ catalog }: Services): Route[] {
               tiers: body.tiers.map(({ id, name, amount }) => ({ tierId: id, name, amount })),
               capacity: 0,
               layoutVersion: "",
+              orphanRule: orphanRuleNamed[body.orphanRule ?? "lenient"],
+              accessibleUntilMs: body.accessibleUntil ?? 0,
             },
             sections: expandLayout(body.sections),
           },

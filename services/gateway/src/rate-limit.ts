@@ -5,7 +5,7 @@ import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from "rate-limite
 import type { Rate } from "./config.js";
 import type { Valkey } from "./valkey.js";
 
-export type Policy = "anonymous" | "account" | "credentials" | "webhooks";
+export type Policy = "anonymous" | "account" | "credentials" | "codes" | "codesByAddress" | "webhooks";
 
 export interface RateLimits {
   /**
@@ -13,7 +13,26 @@ export interface RateLimits {
    * w seconds; RateLimit: r left, t seconds until they are renewed). Refusal: RATE_LIMITED, with the same headers set.
    */
   take(policy: Policy, who: string): Promise<{ headers: Readonly<Record<string, string>>; refusal?: DomainError }>;
+  /** Uncounts one that should not count after all. */
+  giveBack(policy: Policy, who: string): Promise<void>;
 }
+
+/**
+ * What Valkey has said of one caller. While more than half of the limit is left, up to a fiftieth of it is counted here and told
+ * to Valkey with the next question, in some seconds at the latest. So up to 25 gateways never let anyone have more than the
+ * limit, and a buyer's requests mostly cost no way to Valkey. A small limit is asked for each time.
+ */
+interface Lease {
+  readonly remaining: number;
+  counted: number;
+  readonly askAgainAt: number;
+  readonly renewedAt: number;
+}
+
+const leaseMs = 5_000;
+const mostLeases = 20_000;
+/** Counted one by one: of these, some are given back. */
+const exact: readonly Policy[] = ["codes", "codesByAddress"];
 
 export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly<Record<Policy, Rate>>): RateLimits {
   const limiters = Object.fromEntries(
@@ -30,15 +49,46 @@ export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly
     ]),
   ) as Record<Policy, RateLimiterRedis>;
 
+  const leases = new Map<string, Lease>();
+
   return {
     async take(policy, who) {
       const { points, seconds } = rates[policy];
-      const headersFor = ({ remainingPoints, msBeforeNext }: RateLimiterRes) => ({
+      const headersFor = ({
+        remainingPoints,
+        msBeforeNext,
+      }: Pick<RateLimiterRes, "remainingPoints" | "msBeforeNext">) => ({
         "RateLimit-Policy": `"${policy}";q=${points};w=${seconds}`,
         RateLimit: `"${policy}";r=${Math.max(0, remainingPoints)};t=${Math.max(0, Math.ceil(msBeforeNext / 1000))}`,
       });
+      const mayLease = points >= 50 && !exact.includes(policy);
+      const key = `${policy} ${who}`;
+      const now = performance.now();
+      const lease = mayLease ? leases.get(key) : undefined;
+      if (lease && lease.counted < Math.floor(points / 50) && now < lease.askAgainAt) {
+        lease.counted += 1;
+        return {
+          headers: headersFor({
+            remainingPoints: lease.remaining - lease.counted,
+            msBeforeNext: lease.renewedAt - now,
+          }),
+        };
+      }
       try {
-        return { headers: headersFor(await limiters[policy].consume(who)) };
+        const untold = lease && now < lease.renewedAt ? lease.counted : 0;
+        leases.delete(key);
+        const told = await limiters[policy].consume(who, 1 + untold);
+        if (mayLease && told.remainingPoints > points / 2) {
+          const renewedAt = now + told.msBeforeNext;
+          leases.set(key, {
+            remaining: told.remainingPoints,
+            counted: 0,
+            askAgainAt: Math.min(renewedAt, now + leaseMs),
+            renewedAt,
+          });
+          if (leases.size > mostLeases) leases.delete(leases.keys().next().value as string);
+        }
+        return { headers: headersFor(told) };
       } catch (thrown) {
         if (!(thrown instanceof RateLimiterRes)) throw thrown;
         const retryAfterSeconds = Math.max(1, Math.ceil(thrown.msBeforeNext / 1000));
@@ -50,6 +100,54 @@ export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly
         return { headers: headersFor(thrown), refusal };
       }
     },
+
+    async giveBack(policy, who) {
+      await limiters[policy].reward(who).catch(() => undefined);
+    },
+  };
+}
+
+/** Runs work that tries an access code; for who asks, on behalf of an address. */
+export type CodeGuard = <T>(
+  caller: { readonly accountId: string | undefined; readonly clientAddress: string },
+  work: () => Promise<T>,
+) => Promise<T>;
+
+/**
+ * Bounds how fast codes can be guessed: each try is counted before it is made, so that many at once gain nothing, and uncounted
+ * when the code was right. Refusal: RATE_LIMITED.
+ */
+export function guardCodes(rateLimits: RateLimits | undefined): CodeGuard {
+  if (!rateLimits) return (_, work) => work();
+  return async ({ accountId, clientAddress }, work) => {
+    const address = countedAddress(clientAddress);
+    const counted: [Policy, string][] = [
+      ["codes", accountId ?? address],
+      ["codesByAddress", address],
+    ];
+    const taken: [Policy, string][] = [];
+    const giveBack = () => Promise.all(taken.map(([policy, who]) => rateLimits.giveBack(policy, who)));
+    for (const [policy, who] of counted) {
+      const { refusal } = await rateLimits.take(policy, who);
+      if (refusal) {
+        await giveBack();
+        const { retryAfterSeconds } = refusal.details;
+        throw new DomainError(
+          "RATE_LIMITED",
+          `Too many codes that open nothing were tried from here. Try again in ${retryAfterSeconds} s.`,
+          { retryAfterSeconds },
+        );
+      }
+      taken.push([policy, who]);
+    }
+    try {
+      const done = await work();
+      await giveBack();
+      return done;
+    } catch (error) {
+      if (!(error instanceof DomainError && error.code === "ACCESS_CODE_INVALID")) await giveBack();
+      throw error;
+    }
   };
 }
 

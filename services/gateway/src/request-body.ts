@@ -20,6 +20,9 @@ export async function readBody(
   if (coding !== undefined && coding.toLowerCase() !== "identity")
     throw new DomainError("MEDIA_TYPE_UNSUPPORTED", "Compressed bodies are not taken; send the JSON as it is.");
   if (request.headers.expect?.toLowerCase() === "100-continue") response.writeContinue();
+  // A short body has mostly come with its headers.
+  if (request.complete && request.readableLength > 0 && request.readableLength <= limitBytes)
+    return request.read() as Buffer;
   return await new Promise<Buffer>((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;

@@ -1,4 +1,5 @@
 // What a route of the REST API is: its contract, from which the checks and the OpenAPI document are made, and its handler.
+import type { ServerResponse } from "node:http";
 import type { RefusalCode } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import type { z } from "zod";
@@ -15,6 +16,8 @@ export interface Answer {
   /** Sent as they are, with the Content-Type in `headers`. */
   readonly bytes?: Buffer;
   readonly headers?: Readonly<Record<string, string>>;
+  /** An answer that goes on: after the headers it gets the response, writes it, and ends it. Not called for HEAD. */
+  readonly stream?: (response: ServerResponse) => void;
 }
 
 /** One request, as a handler sees it: checked, and with what it may need to know of its sender. */
@@ -74,6 +77,8 @@ export interface Contract {
   readonly answers: Readonly<Record<number, AnswerContract>>;
   /** Its own refusals; those of its features (token, body, key, limits) are added. */
   readonly refusals?: readonly RefusalCode[];
+  /** Where the crowd is: served without asking Express. Only for a path without parameters; a query leads to Express again. */
+  readonly hot?: boolean;
   /** Left out of the OpenAPI document: the documentation's own files. */
   readonly undocumented?: boolean;
 }
@@ -118,6 +123,8 @@ export const cache = {
   never: "no-store",
   /** Numbers that change by the second. */
   seconds: "public, max-age=1, stale-while-revalidate=2",
+  /** Never another under the same address. */
+  forever: "public, max-age=31536000, immutable",
   /** What an organiser may edit. */
   brief: "public, max-age=15, stale-while-revalidate=60",
 } as const;

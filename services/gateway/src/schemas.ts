@@ -121,7 +121,26 @@ export const problem = z
       )
       .optional()
       .meta({ description: "With REQUEST_INVALID: what is wrong, field by field." }),
-    seats: z.array(z.string()).optional().meta({ description: "With SEAT_TAKEN: the seats that are gone." }),
+    seats: z.array(z.string()).optional().meta({
+      description: "With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept.",
+    }),
+    orphans: z
+      .array(z.string())
+      .optional()
+      .meta({ description: "With SEAT_ORPHANED: the seats that would be left single." }),
+    alternative: z
+      .array(z.string())
+      .optional()
+      .meta({ description: "With SEAT_ORPHANED: as many seats as were asked for, leaving none single." }),
+    largestGroup: z
+      .int()
+      .optional()
+      .meta({ description: "With NOT_ENOUGH_SEATS of best available: so many are free side by side." }),
+    splitWouldHelp: z
+      .boolean()
+      .optional()
+      .meta({ description: "With NOT_ENOUGH_SEATS of best available: there are enough, but apart from each other." }),
+    layoutVersion: z.string().optional().meta({ description: "With LAYOUT_CHANGED: the present one." }),
   })
   .meta({ id: "Problem", description: "RFC 9457. Some codes carry further members." });
 
@@ -192,6 +211,10 @@ const venue = z
   .object({ name: z.string(), city: z.string(), country: z.string(), timeZone: z.string() })
   .meta({ id: "Venue" });
 const tier = z.object({ id: z.string(), name: z.string(), amount }).meta({ id: "PriceTier" });
+const orphanRule = z.enum(["strict", "lenient", "off"]).meta({
+  description:
+    "What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.",
+});
 const eventFields = {
   eventId: z.string(),
   name: z.string(),
@@ -206,6 +229,10 @@ const eventFields = {
   tiers: z.array(tier),
   capacity: z.int().meta({ description: "Places in all, blocked ones included." }),
   layoutVersion: z.string(),
+  orphanRule,
+  accessibleUntil: time.meta({
+    description: "Until then accessible and companion seats are only for who asks for them.",
+  }),
 };
 export const event = z.object(eventFields).meta({ id: "Event" });
 export const eventPage = z.object({ events: z.array(event), nextCursor }).meta({ id: "EventPage" });
@@ -244,6 +271,26 @@ export const availability = z
     asOf: time,
   })
   .meta({ id: "Availability" });
+export const layoutQuery = z.strictObject({
+  version: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,100}$/, "must be an event's layoutVersion")
+    .optional()
+    .meta({ description: "The event's layoutVersion, for an answer that may be kept for ever." }),
+});
+const ownSeat = {
+  seat: z.string().meta({ example: "A-C-12" }),
+  section: z.string(),
+  row: z.string().optional().meta({ description: "Absent in general admission." }),
+  number: z.string(),
+};
+export const ownSeats = z
+  .object({
+    held: z.array(z.object({ ...ownSeat, heldUntil: time.meta({ description: "When the time to pay for it ends." }) })),
+    owned: z.array(z.object({ ...ownSeat, checkoutId: z.string().optional() })),
+    asOf: time,
+  })
+  .meta({ id: "OwnSeats" });
 export const layout = z
   .object({
     eventId: z.string(),
@@ -258,6 +305,10 @@ export const layout = z
         tier: z.string(),
         capacity: z.int(),
         generalAdmission: z.boolean(),
+        focalPoint: z
+          .object({ row: z.string(), seat: z.int() })
+          .optional()
+          .meta({ description: "Where the best seats are counted from; if absent, the middle of the first row." }),
         rows: z.array(
           z.object({
             label: z.string(),
@@ -265,6 +316,8 @@ export const layout = z
             count: z.int().meta({ description: "Positions, gaps included." }),
             gaps: z.array(z.int()).optional().meta({ description: "Numbers without a seat." }),
             blocked: z.array(z.int()).optional().meta({ description: "Numbers of seats that are not for sale." }),
+            accessible: z.array(z.int()).optional().meta({ description: "Seats with room for a wheelchair." }),
+            companion: z.array(z.int()).optional().meta({ description: "Seats for who comes with them." }),
           }),
         ),
       }),
@@ -286,22 +339,32 @@ const row = z.strictObject({
   first: seatNumber.optional().meta({ description: "Number of the first position; 1 by default." }),
   gaps: z.array(seatNumber).max(2000).optional(),
   blocked: z.array(seatNumber).max(2000).optional(),
+  accessible: z.array(seatNumber).max(2000).optional().meta({
+    description: "Seats with room for a wheelchair: for who asks for them, until the event's accessibleUntil.",
+  }),
+  companion: z.array(seatNumber).max(2000).optional().meta({ description: "Seats for who comes with them." }),
 });
+const namedInRows = z
+  .array(z.string().regex(/^[A-Z]{1,4}-[1-9]\d{0,3}$/, "must be a row and a number, as C-12"))
+  .max(mostSeats)
+  .optional();
 const rowBlock = z.strictObject({
   count: z.int().min(1).max(1000).meta({ description: "So many rows, labelled A to Z, AA, AB, …" }),
   seats: z.int().min(1).max(2000).meta({ description: "Positions in each row, gaps included." }),
   first: seatNumber.optional(),
   gaps: z.array(seatNumber).max(2000).optional().meta({ description: "Numbers without a seat, in every row." }),
-  blocked: z
-    .array(z.string().regex(/^[A-Z]{1,4}-[1-9]\d{0,3}$/, "must be a row and a number, as C-12"))
-    .max(mostSeats)
-    .optional()
-    .meta({ description: "Seats that are not for sale, as row-number.", example: ["A-1", "A-2"] }),
+  blocked: namedInRows.meta({ description: "Seats that are not for sale, as row-number.", example: ["A-1", "A-2"] }),
+  accessible: namedInRows.meta({ description: "Seats with room for a wheelchair.", example: ["C-1"] }),
+  companion: namedInRows.meta({ description: "Seats for who comes with them.", example: ["C-2"] }),
 });
 const sectionHead = { id: sectionId, name: line(100), tier: tierId };
+const focalPoint = z
+  .strictObject({ row: rowLabel, seat: seatNumber })
+  .optional()
+  .meta({ description: "Where the best seats are counted from; the middle of the first row, if left out." });
 export const newSection = z.union([
-  z.strictObject({ ...sectionHead, rows: z.array(row).min(1).max(1000) }).meta({ id: "NewSectionOfRows" }),
-  z.strictObject({ ...sectionHead, rows: rowBlock }).meta({ id: "NewSectionOfEqualRows" }),
+  z.strictObject({ ...sectionHead, focalPoint, rows: z.array(row).min(1).max(1000) }).meta({ id: "NewSectionOfRows" }),
+  z.strictObject({ ...sectionHead, focalPoint, rows: rowBlock }).meta({ id: "NewSectionOfEqualRows" }),
   z
     .strictObject({ ...sectionHead, capacity: z.int().min(1).max(mostSeats) })
     .meta({ id: "NewGeneralAdmissionSection" }),
@@ -326,6 +389,8 @@ export const newEvent = z
     offSaleAt: timeIn.optional().meta({ description: "The event's start, if left out." }),
     currency: currencyIn,
     seatsPerPerson: z.int().min(1).max(50).optional().meta({ description: "8 by default.", default: 8 }),
+    orphanRule: orphanRule.optional().meta({ description: "lenient by default.", default: "lenient" }),
+    accessibleUntil: timeIn.optional().meta({ description: "The event's start, if left out." }),
     tiers: z
       .array(z.strictObject({ id: tierId, name: line(100), amount: z.int().min(1).max(99_999_999) }))
       .min(1)
@@ -337,27 +402,103 @@ export const newEvent = z
 // ---- checkouts
 
 export const mostSeatsInCheckout = 50;
+const codeForm = /^[^\p{Cc}\p{Cs}]*$/u;
+const codeIn = z
+  .string()
+  .min(1, "must not be empty")
+  .max(100, "may have at most 100 characters")
+  .regex(codeForm, "must not have control characters")
+  .meta({ pattern: codeForm.source, format: "password" });
+const accessCode = codeIn
+  .optional()
+  .meta({ description: "Opens the seats of a channel. Case and surrounding spaces do not matter." });
+const layoutVersion = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, "must be a layout's version")
+  .optional()
+  .meta({
+    description:
+      "Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED).",
+  });
+const seatsWanted = z
+  .int()
+  .min(1, "at least one seat")
+  .max(mostSeatsInCheckout, `at most ${mostSeatsInCheckout} seats in one checkout`);
 const seatChoice = z
   .strictObject({
     eventId: idParam,
+    layoutVersion,
     seats: z
       .array(seatId)
       .min(1, "name at least one seat")
       .max(mostSeatsInCheckout, `at most ${mostSeatsInCheckout} seats in one checkout`)
       .refine((list) => new Set(list).size === list.length, "a seat is named twice"),
+    accessible: z.boolean().optional().meta({
+      description:
+        "True: some of them are for a person who needs an accessible seat, and for who comes with them. Only so may accessible and companion seats be among them until the event's accessibleUntil.",
+    }),
+    accessCode,
   })
   .meta({ id: "SeatChoice" });
 const quantityChoice = z
   .strictObject({
     eventId: idParam,
+    layoutVersion,
     section: sectionId,
-    quantity: z
-      .int()
-      .min(1, "at least one seat")
-      .max(mostSeatsInCheckout, `at most ${mostSeatsInCheckout} seats in one checkout`),
+    quantity: seatsWanted,
+    accessCode,
   })
   .meta({ id: "QuantityChoice", description: "Places of general admission, or the best adjacent seats of a section." });
-export const newCheckout = z.union([seatChoice, quantityChoice]).meta({ id: "NewCheckout" });
+const price = z.int().min(0).max(99_999_999);
+const bestAvailable = z
+  .strictObject({
+    quantity: seatsWanted,
+    sections: z
+      .array(sectionId)
+      .min(1, "name at least one section, or leave them out")
+      .max(500)
+      .refine((list) => new Set(list).size === list.length, "a section is named twice")
+      .optional()
+      .meta({ description: "Only from these; they must have rows. Any section with rows, if left out." }),
+    minAmount: price.optional().meta({ description: "Of one seat, in the currency's minor unit.", example: 3000 }),
+    maxAmount: price.optional().meta({ description: "Of one seat, in the currency's minor unit.", example: 9000 }),
+    accessible: z
+      .int()
+      .min(0)
+      .max(mostSeatsInCheckout)
+      .optional()
+      .meta({ description: "So many of the quantity are accessible seats." }),
+    companions: z
+      .int()
+      .min(0)
+      .max(mostSeatsInCheckout)
+      .optional()
+      .meta({ description: "So many of the quantity are beside them for who comes along: at most three for each." }),
+    split: z
+      .boolean()
+      .optional()
+      .meta({ description: "True: groups apart from each other will do, when so many are not free side by side." }),
+  })
+  .refine(({ minAmount = 0, maxAmount }) => maxAmount === undefined || minAmount <= maxAmount, {
+    message: "must not be below minAmount",
+    path: ["maxAmount"],
+  })
+  .refine(({ quantity, accessible = 0, companions = 0 }) => accessible + companions <= quantity, {
+    message: "accessible and companions together must not be more than the quantity, which counts them too",
+    path: ["accessible"],
+  })
+  .refine(({ accessible = 0, companions = 0 }) => companions <= 3 * accessible, {
+    message: "must be at most three for each accessible seat",
+    path: ["companions"],
+  })
+  .meta({ id: "BestAvailable" });
+const bestChoice = z.strictObject({ eventId: idParam, layoutVersion, bestAvailable, accessCode }).meta({
+  id: "BestChoice",
+  description:
+    "Seats side by side in one row, near the focal point of their section, leaving no single seat between taken ones where that can be.",
+});
+export const newCheckout = z.union([seatChoice, quantityChoice, bestChoice]).meta({ id: "NewCheckout" });
+export type NewCheckout = z.infer<typeof newCheckout>;
 
 const soldSeat = z.object({
   seatId: z.string(),
@@ -403,6 +544,110 @@ export const newPayment = z
       .meta({ example: "pm_card_visa" }),
   })
   .meta({ id: "NewPayment" });
+
+// ---- channels and blocks
+
+const noRepeats = (list: readonly string[]) => new Set(list).size === list.length;
+export const channelParams = z.strictObject({ eventId: idParam, channelId: idParam });
+export const mostCodes = 10_000;
+export const newChannel = z
+  .strictObject({
+    name: line(100).meta({ example: "Fan club" }),
+    codes: z
+      .array(codeIn)
+      .min(1)
+      .max(mostCodes)
+      .meta({ description: "4 to 64 characters each. Kept as keyed hashes only: they are never shown again." }),
+    opensAt: timeIn.meta({ description: "May lie before the event's onSaleAt." }),
+    closesAt: timeIn.meta({ description: "What is left then goes back to the general sale." }),
+    seatsPerPerson: z.int().min(1).max(100).optional().meta({
+      description:
+        "With a code of this channel a person can't come above so many seats of the event; the event's limit, if left out.",
+    }),
+    seatsPerCode: z
+      .int()
+      .min(1)
+      .max(mostSeats)
+      .optional()
+      .meta({ description: "Seats by one code, all people and checkouts together; no limit, if left out." }),
+    seats: z.array(seatId).min(1).max(mostSeats).refine(noRepeats, "a seat is named twice").optional(),
+    generalAdmission: z
+      .array(z.strictObject({ section: sectionId, quantity: z.int().min(1).max(mostSeats) }))
+      .min(1)
+      .max(500)
+      .optional(),
+  })
+  .meta({ id: "NewChannel" });
+const channelFields = {
+  channelId: z.string(),
+  name: z.string(),
+  opensAt: time,
+  closesAt: time,
+  status: z.enum(["upcoming", "open", "ended"]),
+  seatsPerPerson: z.int().optional(),
+  seatsPerCode: z.int().optional(),
+};
+export const channel = z
+  .object({
+    ...channelFields,
+    codes: z.int().meta({ description: "How many." }),
+    seats: z.array(z.string()),
+    generalAdmission: z.array(z.object({ section: z.string(), quantity: z.int() })),
+  })
+  .meta({ id: "Channel" });
+export const putChannel = z
+  .object({
+    channel,
+    notFree: z.array(z.string()).meta({
+      description:
+        "Its seats that a buyer holds or owns, or that are blocked. They stay so, and are the channel's when they come back.",
+    }),
+  })
+  .meta({ id: "StoredChannel" });
+export const channelList = z.object({ channels: z.array(channel) }).meta({ id: "ChannelList" });
+export const codeTry = z.strictObject({ code: codeIn }).meta({ id: "AccessCode" });
+export const openedChannel = z
+  .object({
+    ...channelFields,
+    seats: z
+      .object({
+        free: z.array(z.string()),
+        held: z.array(z.string()),
+        sold: z.array(z.string()),
+        blocked: z.array(z.string()),
+      })
+      .meta({ description: "The seats that the code opens, by their state. None once the channel has ended." }),
+    generalAdmission: z.array(
+      z.object({ section: z.string(), free: z.int(), held: z.int(), sold: z.int(), blocked: z.int() }),
+    ),
+    asOf: time,
+  })
+  .meta({ id: "OpenedChannel" });
+
+const mostSeatsInBlock = 5_000;
+const blockSeats = z.array(seatId).min(1).max(mostSeatsInBlock).refine(noRepeats, "a seat is named twice");
+export const newBlock = z
+  .strictObject({ seats: blockSeats, reason: line(200).meta({ example: "Camera position" }) })
+  .meta({ id: "NewBlock" });
+export const block = z
+  .object({
+    blockId: z.string(),
+    seats: z.array(z.string()).meta({ description: "Those that are still blocked." }),
+    reason: z.string(),
+    accountId: z.string().meta({ description: "Who blocked them." }),
+    blockedAt: time,
+  })
+  .meta({ id: "Block" });
+export const blockList = z
+  .object({
+    blocks: z.array(block),
+    byLayout: z.array(z.string()).meta({ description: "Seats that the layout blocks." }),
+  })
+  .meta({ id: "BlockList" });
+export const unblock = z.strictObject({ seats: blockSeats }).meta({ id: "Unblock" });
+export const unblocked = z
+  .object({ seats: z.array(z.string()).meta({ description: "Those that were blocked until now." }) })
+  .meta({ id: "Unblocked" });
 
 // ---- orders and tickets
 

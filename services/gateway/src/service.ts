@@ -9,17 +9,20 @@ import type { ContextOf, RunningService } from "@onsale/kit/process";
 import { accountRoutes } from "./accounts.js";
 import { createApp } from "./app.js";
 import { type Authenticator, createAuthenticator } from "./authenticate.js";
+import { blockRoutes } from "./blocks.js";
 import { buyRoutes } from "./buy.js";
+import { channelRoutes } from "./channels.js";
 import { createCheckouts } from "./checkouts.js";
 import type { gatewaySettings } from "./config.js";
 import { eventRoutes } from "./events.js";
 import { createIdempotency } from "./idempotency.js";
+import { createLiveSeats, liveSeatRoutes } from "./live-seats.js";
 import { documentationRoutes } from "./openapi.js";
 import { operationRoutes } from "./operations.js";
 import { orderRoutes } from "./orders.js";
 import { organiserRoutes } from "./organiser.js";
 import { problemMediaType, problemOf } from "./problem.js";
-import { createRateLimits } from "./rate-limit.js";
+import { createRateLimits, guardCodes, type RateLimits } from "./rate-limit.js";
 import type { Route } from "./route.js";
 import { closeServices, connectServices, type Services } from "./services.js";
 import { connectTemporal, type Temporal } from "./temporal.js";
@@ -31,7 +34,7 @@ type GatewayContext = ContextOf<typeof gatewaySettings>;
 export async function startGateway(context: GatewayContext): Promise<RunningService> {
   const { config, log, metrics, lifecycle, trust } = context;
 
-  const valkey = connectValkey(config.REDIS_URL, log);
+  const valkey = connectValkey(config.REDIS_URL, log, config.REDIS_TLS_CA);
   lifecycle.onStop("valkey", () => valkey.disconnect());
   const services = connectServices(
     {
@@ -56,19 +59,22 @@ export async function startGateway(context: GatewayContext): Promise<RunningServ
   const ready = () => lifecycle.running() && authenticator.ready();
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // one for each payment that waits
-  const routes = apiRoutes({ ...context, services, temporal, authenticator, ready });
+  const rateLimits = config.RATE_LIMITS
+    ? createRateLimits(valkey, config.REDIS_PREFIX, {
+        anonymous: config.RATE_ANONYMOUS,
+        account: config.RATE_ACCOUNT,
+        credentials: config.RATE_CREDENTIALS,
+        codes: config.RATE_CODES,
+        codesByAddress: config.RATE_CODES_ADDRESS,
+        webhooks: config.RATE_WEBHOOKS,
+      })
+    : undefined;
+  const routes = apiRoutes({ ...context, services, temporal, authenticator, rateLimits, ready });
   const app = createApp({
     routes,
     authenticator,
     idempotency: createIdempotency(createAnswerStore(valkey, config.REDIS_PREFIX), log, config.IDEMPOTENCY_SECRET),
-    rateLimits: config.RATE_LIMITS
-      ? createRateLimits(valkey, config.REDIS_PREFIX, {
-          anonymous: config.RATE_ANONYMOUS,
-          account: config.RATE_ACCOUNT,
-          credentials: config.RATE_CREDENTIALS,
-          webhooks: config.RATE_WEBHOOKS,
-        })
-      : undefined,
+    rateLimits,
     trustProxy: config.TRUST_PROXY,
     corsOrigins: config.CORS_ORIGINS,
     closing: closing.signal,
@@ -113,6 +119,8 @@ export interface ApiDependencies extends Pick<GatewayContext, "config" | "log" |
   readonly services: Services;
   readonly temporal: Temporal;
   readonly authenticator: Authenticator;
+  /** undefined: no limits. */
+  readonly rateLimits?: RateLimits | undefined;
   readonly ready: () => boolean;
 }
 
@@ -124,21 +132,37 @@ export function apiRoutes({
   services,
   temporal,
   authenticator,
+  rateLimits,
   ready,
 }: ApiDependencies): Route[] {
+  const guard = guardCodes(rateLimits);
   const checkouts = createCheckouts({ temporal, services, log });
+  const liveSeats = createLiveSeats({
+    watchSeats: services.watchSeats,
+    mostReaders: config.LIVE_READERS,
+    mostReadersPerAddress: config.LIVE_READERS_PER_ADDRESS,
+    readerBufferBytes: config.LIVE_READER_BUFFER_BYTES,
+    heartbeatMs: config.LIVE_HEARTBEAT_SECONDS * 1000,
+    log,
+    metrics,
+  });
   const taskQueue = config.TASK_QUEUE;
   const routes: Route[] = [
     ...accountRoutes(services, authenticator),
-    ...eventRoutes(services),
+    ...eventRoutes(services, liveSeats, config.ANSWER_CACHE_MS),
+    ...liveSeatRoutes(liveSeats, services),
     ...organiserRoutes(services),
+    ...channelRoutes(services, guard),
+    ...blockRoutes(services),
     ...buyRoutes({
       services,
       temporal,
       checkouts,
+      guard,
       taskQueue,
       paymentWaitMs: config.PAYMENT_WAIT_SECONDS * 1000,
       publicUrl: config.PUBLIC_URL,
+      storefrontUrl: config.STOREFRONT_URL,
       log,
     }),
     ...orderRoutes({ services, temporal, taskQueue, refundWaitMs: config.REFUND_WAIT_SECONDS * 1000 }),

@@ -23,6 +23,10 @@ test("a fault is told where it is, as a JSON Pointer", () => {
 test("of two forms, the one that was most likely meant is spoken of", () => {
   expect(faults({ eventId: "evt_1", section: "A", quantity: "3" })).toMatchObject([{ pointer: "/quantity" }]);
   expect(faults({ eventId: "evt_1", seats: [] })).toMatchObject([{ pointer: "/seats" }]);
+  // However much is wrong with it.
+  expect(faults({ eventId: "evt_1", seats: [1, 2, 3, 4] })).toMatchObject(
+    [0, 1, 2, 3].map((at) => ({ pointer: `/seats/${at}` })),
+  );
 });
 
 test("whatever JSON comes, the answer is a value or REQUEST_INVALID with bounded faults, and never repeats a string that was sent", () => {

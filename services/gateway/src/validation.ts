@@ -50,8 +50,11 @@ function faultsOf(issue: Issue, place: Fault["in"], above: readonly PropertyKey[
   return [fault(place, path, issue.message)];
 }
 
+/** Fields at the top that something is wrong with: many faults in one field still mean the alternative that has this field. */
 const weight = (issues: readonly Issue[]): number =>
-  issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 1), 0);
+  new Set(
+    issues.flatMap((issue) => issue.path[0] ?? (issue.code === "unrecognized_keys" ? issue.keys : [issue.message])),
+  ).size;
 
 function fault(place: Fault["in"], path: readonly PropertyKey[], detail: string): Fault {
   if (place !== "body") return { in: place, parameter: shown(path.join(".")), detail };

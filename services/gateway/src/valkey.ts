@@ -1,74 +1,86 @@
 // The gateway's connection to Valkey, and what it does there besides counting requests: the records of idempotent requests.
 import type { Logger } from "@onsale/kit/log";
-import { Redis } from "ioredis";
-import type { AnswerStore, Found } from "./idempotency.js";
+import { openRedis, watchRedis } from "@onsale/kit/redis";
+import type { Cluster, Redis } from "ioredis";
+import type { AnswerStore, Found, Mine } from "./idempotency.js";
 
-export type Valkey = Redis;
+export type Valkey = Redis | Cluster;
 
 /** Never queues while disconnected and never waits long: whoever asks does without Valkey rather than stall. */
-export function connectValkey(url: string, log: Logger): Valkey {
-  const valkey = new Redis(url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 1_000,
-    commandTimeout: 500,
-    retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-    lazyConnect: true,
+export function connectValkey(url: string, log: Logger, ca?: string): Valkey {
+  const valkey = openRedis({
+    url,
+    ca,
+    options: {
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: 1_000,
+      commandTimeout: 500,
+      retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
+      lazyConnect: true,
+    },
   });
-  let reported = false;
-  valkey.on("error", (err) => {
-    if (!reported) log.warn({ err }, "Valkey does not answer; going on without it");
-    reported = true;
-  });
-  valkey.on("ready", () => {
-    if (reported) log.info("Valkey answers again");
-    reported = false;
-  });
+  watchRedis(valkey, log, { away: "Valkey does not answer; going on without it", back: "Valkey answers again" });
   valkey.connect().catch(() => undefined); // the error event has told; it keeps trying
   return valkey;
 }
 
-// A record is a hash: f fingerprint, o who works on it, u until when (epoch ms by Valkey's clock), a the sealed answer.
-const clock = "local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) ";
+// A record is a string. While someone works on it: r, the fingerprint, who. When he has given up: l, the fingerprint. Then: a, the
+// fingerprint, the sealed answer. How long ago it was written is told by how long it still lives, so clocks don't matter.
+const fingerprintLength = 43; // 32 bytes in base64url
 const scripts = {
-  beginAnswer: `${clock}
-local f, u, a = unpack(redis.call('HMGET', KEYS[1], 'f', 'u', 'a'))
-if f and f ~= ARGV[1] then return {'other'} end
-if a then return {'answered', a} end
-if u and tonumber(u) > now then return {'running', tostring(tonumber(u) - now)} end
-redis.call('HSET', KEYS[1], 'f', ARGV[1], 'o', ARGV[2], 'u', string.format('%.0f', now + tonumber(ARGV[3])))
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-if f then return {'again'} end
+  // ARGV: the record as it shall be, the fingerprint, for how long nobody else may have it, and how long it is kept.
+  beginAnswer: `
+local r = redis.call('GET', KEYS[1])
+if r and string.sub(r, 2, ${fingerprintLength + 1}) ~= ARGV[2] then return {'other'} end
+local what = r and string.sub(r, 1, 1)
+if what == 'a' then return {'answered', string.sub(r, ${fingerprintLength + 2})} end
+if what == 'r' then
+  local left = tonumber(ARGV[3]) - (tonumber(ARGV[4]) - redis.call('PTTL', KEYS[1]))
+  if left > 0 then return {'running', tostring(left)} end
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
+if r then return {'again'} end
 return {'first'}`,
-  renewAnswer: `${clock}
-if redis.call('HGET', KEYS[1], 'o') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'u', string.format('%.0f', now + tonumber(ARGV[2])))
-return 1`,
+  // ARGV: the record as it must be, for how long it is kept from now on, and what it becomes if that is another.
+  renewAnswer: `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])`,
   finishAnswer: `
-local o = redis.call('HGET', KEYS[1], 'o')
-if o and o ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'f', ARGV[2], 'o', ARGV[1], 'a', ARGV[3])
-redis.call('HDEL', KEYS[1], 'u')
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
+local r = redis.call('GET', KEYS[1])
+if r and r ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
 return 1`,
   leaveAnswer: `
-if redis.call('HGET', KEYS[1], 'o') ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[1], 'u', '0')
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
 return 1`,
   forgetAnswer: `
-if redis.call('HGET', KEYS[1], 'o') ~= ARGV[1] then return 0 end
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`,
 } as const;
 
 type Script = (key: string, ...args: (string | number)[]) => Promise<unknown>;
 
+/** Needs Redis 7 or Valkey: SET with both NX and GET. */
 export function createAnswerStore(valkey: Valkey, prefix: string): AnswerStore {
   for (const [name, lua] of Object.entries(scripts)) valkey.defineCommand(name, { numberOfKeys: 1, lua });
   const run = valkey as unknown as Record<keyof typeof scripts, Script>;
   const keyOf = (id: string) => `${prefix}answer:${id}`;
+  const runningOf = ({ fingerprint, owner }: Pick<Mine, "fingerprint" | "owner">) => `r${fingerprint}${owner}`;
   return {
     begin: async (id, { fingerprint, owner, lockMs, keepMs }): Promise<Found> => {
-      const [kind, more] = (await run.beginAnswer(keyOf(id), fingerprint, owner, lockMs, keepMs)) as [string, string?];
+      const running = runningOf({ fingerprint, owner });
+      // Nearly always nobody was here before, which is told without a script.
+      const before = await valkey.set(keyOf(id), running, "PX", keepMs, "NX", "GET").catch((error: Error) => {
+        if (!error.message.startsWith("OOM ")) throw error;
+        return undefined; // a full server refuses it unread; the script reads first, and what was answered is answered again
+      });
+      if (before === null) return { kind: "first" };
+      const [kind, more] = (await run.beginAnswer(keyOf(id), running, fingerprint, lockMs, keepMs)) as [
+        string,
+        string?,
+      ];
       switch (kind) {
         case "first":
         case "again":
@@ -82,10 +94,14 @@ export function createAnswerStore(valkey: Valkey, prefix: string): AnswerStore {
           throw new Error(`the script answered ${kind}`);
       }
     },
-    renew: async (id, owner, lockMs) => void (await run.renewAnswer(keyOf(id), owner, lockMs)),
-    finish: async (id, { fingerprint, owner, sealed, keepMs }) =>
-      void (await run.finishAnswer(keyOf(id), owner, fingerprint, sealed, keepMs)),
-    leave: async (id, owner) => void (await run.leaveAnswer(keyOf(id), owner)),
-    forget: async (id, owner) => void (await run.forgetAnswer(keyOf(id), owner)),
+    renew: async (id, mine) => void (await run.renewAnswer(keyOf(id), runningOf(mine), mine.keepMs)),
+    finish: async (id, { sealed, surely, ...mine }) => {
+      const answered = `a${mine.fingerprint}${sealed}`;
+      if (surely) await valkey.set(keyOf(id), answered, "PX", mine.keepMs);
+      else await run.finishAnswer(keyOf(id), runningOf(mine), mine.keepMs, answered);
+    },
+    leave: async (id, mine) =>
+      void (await run.leaveAnswer(keyOf(id), runningOf(mine), mine.keepMs, `l${mine.fingerprint}`)),
+    forget: async (id, mine) => void (await run.forgetAnswer(keyOf(id), runningOf(mine))),
   };
 }

@@ -453,7 +453,7 @@ describe("addresses and methods", () => {
   test.each([
     ["PATCH", "/v1/checkouts/chk_1", "GET, DELETE, OPTIONS, HEAD"],
     ["DELETE", "/v1/checkouts", "POST, OPTIONS"],
-    ["GET", "/v1/sessions", "POST, OPTIONS"],
+    ["GET", "/v1/sessions", "POST, DELETE, OPTIONS"],
     ["POST", "/v1/events", "GET, OPTIONS, HEAD"],
     ["PUT", "/healthz", "GET, OPTIONS, HEAD"],
   ])("a method that is not allowed: %s %s", async (method, path, allow) => {

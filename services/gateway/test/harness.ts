@@ -2,11 +2,15 @@
 import { randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import { createGrpcServer, type ServiceHandlers } from "@onsale/kit/grpc";
+import { createWatches } from "@onsale/kit/grpc-watch";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { createContext } from "@onsale/kit/process";
 import { type Account, AccountServiceService, type Session } from "@onsale/proto/account/v1/account";
-import { CatalogServiceService, type Event, EventStatus } from "@onsale/proto/inventory/v1/catalog";
+import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";
+import { CatalogServiceService, type Event, EventStatus, OrphanRule } from "@onsale/proto/inventory/v1/catalog";
+import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
+import { LiveSeatServiceService, type SeatChanges, type WatchSeatsRequest } from "@onsale/proto/inventory/v1/live";
 import { type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { type Payment, PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import {
@@ -31,6 +35,11 @@ type Neighbours = {
   readonly account: Partial<ServiceHandlers<typeof AccountServiceService>>;
   readonly catalog: Partial<ServiceHandlers<typeof CatalogServiceService>>;
   readonly seats: Partial<ServiceHandlers<typeof SeatServiceService>>;
+  readonly live: Partial<ServiceHandlers<typeof LiveSeatServiceService>> & {
+    watchSeats?: (request: WatchSeatsRequest, signal: AbortSignal) => AsyncIterable<SeatChanges>;
+  };
+  readonly channels: Partial<ServiceHandlers<typeof ChannelServiceService>>;
+  readonly blocks: Partial<ServiceHandlers<typeof BlockServiceService>>;
   readonly payment: Partial<ServiceHandlers<typeof PaymentServiceService>>;
   readonly ticket: Partial<ServiceHandlers<typeof TicketServiceService>>;
 };
@@ -79,6 +88,9 @@ export async function startHarness({ redisUrl, temporalAddress, settings = {} }:
     },
     catalog: {},
     seats: {},
+    live: {},
+    channels: {},
+    blocks: {},
     payment: {},
     ticket: {
       getOrder: async () => {
@@ -117,6 +129,16 @@ export async function startHarness({ redisUrl, temporalAddress, settings = {} }:
     server.serve(AccountServiceService, handlersFor("account", AccountServiceService));
     server.serve(CatalogServiceService, handlersFor("catalog", CatalogServiceService));
     server.serve(SeatServiceService, handlersFor("seats", SeatServiceService));
+    const watches = createWatches({ trust: { sharedSecret: secret }, log, metrics: createMetrics("neighbours") });
+    server.serve(LiveSeatServiceService, handlersFor("live", LiveSeatServiceService), {
+      watchSeats: watches(LiveSeatServiceService.watchSeats, (request, signal) => {
+        calls.push({ method: "live.watchSeats", request, requestId: undefined });
+        if (!replies.live?.watchSeats) throw new Error("the test has no answer for live.watchSeats");
+        return replies.live.watchSeats(request, signal);
+      }),
+    });
+    server.serve(ChannelServiceService, handlersFor("channels", ChannelServiceService));
+    server.serve(BlockServiceService, handlersFor("blocks", BlockServiceService));
     server.serve(PaymentServiceService, handlersFor("payment", PaymentServiceService));
     server.serve(TicketServiceService, handlersFor("ticket", TicketServiceService));
     return { server, port: await server.start() };
@@ -137,6 +159,7 @@ export async function startHarness({ redisUrl, temporalAddress, settings = {} }:
     TASK_QUEUE: `gateway-${run}`,
     REDIS_URL: redisUrl,
     REDIS_PREFIX: `gw-${run}:`,
+    ANSWER_CACHE_MS: "0",
     ...settings,
   });
   const gateway = await startGateway(context);
@@ -260,6 +283,8 @@ export const anEvent = (over: Partial<Event> = {}): Event => ({
   tiers: [{ tierId: "standard", name: "Standard", amount: 4950 }],
   capacity: 100,
   layoutVersion: "v1",
+  orphanRule: OrphanRule.LENIENT,
+  accessibleUntilMs: 0,
   ...over,
 });
 export const aSeat = (seatId: string) => {

@@ -234,6 +234,8 @@ describe("events", () => {
           tiers: [{ id: "standard", name: "Standard", amount: 4950 }],
           capacity: 100,
           layoutVersion: "v1",
+          orphanRule: "lenient",
+          accessibleUntil: "2027-05-01T18:00:00.000Z",
         },
       ],
       nextCursor: "c2",
@@ -250,7 +252,10 @@ describe("events", () => {
 
   test("drafts are shown to whom they belong, and no shared cache keeps them", async () => {
     gateway.replies.catalog = {
-      getEvent: async () => ({ event: anEvent({ status: EventStatus.DRAFT }), sections: [] }),
+      getEvent: async ({ viewerId }) => {
+        if (viewerId === "") throw new DomainError("EVENT_NOT_FOUND", "There is no such event.");
+        return { event: anEvent({ status: EventStatus.DRAFT }), sections: [] };
+      },
     };
     const told = await gateway.get("/v1/events/evt_1", { token: organiser });
     expect(told.body.status).toBe("draft");
@@ -258,7 +263,7 @@ describe("events", () => {
     await gateway.get("/v1/events/evt_1", { token: operator });
     gateway.replies.catalog = { getEvent: async () => ({ event: anEvent(), sections: [] }) };
     expect((await gateway.get("/v1/events/evt_1")).headers.get("cache-control")).toContain("public");
-    expect(asked("catalog.getEvent").map(({ viewerId }) => viewerId)).toEqual(["acc_org", "*", ""]);
+    expect(asked("catalog.getEvent").map(({ viewerId }) => viewerId)).toEqual(["", "acc_org", "", "*", ""]);
   });
 
   test("the seat map, once for each version", async () => {
@@ -273,12 +278,23 @@ describe("events", () => {
             tierId: "standard",
             generalAdmission: false,
             capacity: 6,
+            focalRow: "A",
+            focalSeat: 2,
             rows: [
-              { label: "A", firstSeat: 1, seatCount: 4, gaps: [2], blocked: [4] },
-              { label: "B", firstSeat: 1, seatCount: 3, gaps: [], blocked: [] },
+              { label: "A", firstSeat: 1, seatCount: 4, gaps: [2], blocked: [4], accessible: [1], companion: [3] },
+              { label: "B", firstSeat: 1, seatCount: 3, gaps: [], blocked: [], accessible: [], companion: [] },
             ],
           },
-          { sectionId: "GA", name: "Floor", tierId: "standard", generalAdmission: true, capacity: 50, rows: [] },
+          {
+            sectionId: "GA",
+            name: "Floor",
+            tierId: "standard",
+            generalAdmission: true,
+            capacity: 50,
+            focalRow: "",
+            focalSeat: 0,
+            rows: [],
+          },
         ],
       }),
     };
@@ -294,8 +310,9 @@ describe("events", () => {
           tier: "standard",
           capacity: 6,
           generalAdmission: false,
+          focalPoint: { row: "A", seat: 2 },
           rows: [
-            { label: "A", first: 1, count: 4, gaps: [2], blocked: [4] },
+            { label: "A", first: 1, count: 4, gaps: [2], blocked: [4], accessible: [1], companion: [3] },
             { label: "B", first: 1, count: 3 },
           ],
         },

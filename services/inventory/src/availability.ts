@@ -33,8 +33,9 @@ export interface SeatMapsDependencies {
   readonly metrics: Metrics;
 }
 
-const sweptAtOnce = 100;
-const sweepsInARow = 20;
+/** So few that nobody waits for one of these steps; between two of them others have their turn. */
+const sweptAtOnce = 25;
+const sweepsInARow = 80;
 const mostEvents = 500;
 
 export function createSeatMaps({ valkey, generations, events, cacheMs, metrics }: SeatMapsDependencies): SeatMaps {
@@ -47,10 +48,10 @@ export function createSeatMaps({ valkey, generations, events, cacheMs, metrics }
     const generation = await generations.current(event);
     let total = 0;
     for (let rounds = 0; rounds < sweepsInARow; rounds++) {
-      const count = await valkey.sweep(generation, sweptAtOnce);
-      if (count === undefined) generations.distrust(generation);
-      total += count ?? 0;
-      if (count !== sweptAtOnce) break;
+      const step = await valkey.sweep(generation, sweptAtOnce);
+      if (!step) generations.distrust(generation);
+      total += step?.cleared ?? 0;
+      if (!step?.more) break;
     }
     swept.inc(total);
     return total;

@@ -94,7 +94,10 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
   /** Valkey believed that these seats were ours, or nobody's. */
   async function correct(event: EventRecord, owners: readonly Claim[]): Promise<void> {
     conflicts.inc();
-    for (const checkoutId of new Set(owners.map((owner) => owner.checkoutId)))
+    const blocked = owners.filter(({ kind }) => kind === "block");
+    if (blocked.length > 0) await tell(event, blocked, true);
+    const sold = owners.filter(({ kind }) => kind !== "block");
+    for (const checkoutId of new Set(sold.map((owner) => owner.checkoutId)))
       await tell(event, await store.claimsOf(event.eventId, checkoutId), true);
   }
 
@@ -108,13 +111,14 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
     const layout = await events.layoutOf(event.layoutVersion);
     const seats = findSeats(layout, seatIds);
     const runs = runsOf(layout, seats);
-    const mine: Claim[] = seatIds.map((seatId) => ({ seatId, checkoutId, holdId, userId }));
+    const mineBy = (codeId: string | undefined): Claim[] =>
+      seatIds.map((seatId) => ({ seatId, checkoutId, holdId, userId, ...(codeId === undefined ? {} : { codeId }) }));
 
     const fenced = await fence(event, wish, runs);
     if (fenced.kind !== "ok") {
       // A try before this one may have written the claim and died; then the seats are this checkout's, whatever Valkey says.
       if (await store.owns(eventId, checkoutId, seatIds)) {
-        await tell(event, mine, true);
+        await tell(event, await store.claimsOf(eventId, checkoutId), true);
         return { fresh: false };
       }
       if (fenced.kind === "taken") throw seatsTaken(runs, fenced.ordinals);
@@ -129,11 +133,12 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
       checkoutId,
       holdId,
       userId,
+      codeId: fenced.codeId,
       seats: seats.map((seat) => describeSeat(event, seat)),
     });
     switch (outcome.kind) {
       case "claimed":
-        await tell(event, mine, false);
+        await tell(event, mineBy(fenced.codeId), false);
         return { fresh: outcome.fresh };
       case "taken":
         await correct(event, outcome.owners);
@@ -171,8 +176,8 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
       const event = await events.published(eventId);
       const layout = await events.layoutOf(event.layoutVersion);
       findSeats(layout, seatIds);
-      const { released, seatIds: freed, all } = await store.releaseClaims(eventId, checkoutId, seatIds);
-      await generations.free(event, { holdId: holdIdOf(checkoutId), userId }, freed, { ends: all });
+      const { released, seatIds: freed, all, codeId } = await store.releaseClaims(eventId, checkoutId, seatIds);
+      await generations.free(event, { holdId: holdIdOf(checkoutId), userId, codeId }, freed, { ends: all });
       return { released };
     },
   };

@@ -6,6 +6,7 @@ import {
   type EventSearch,
   fingerprint,
   isVisible,
+  layoutFingerprint,
   type NewEvent,
   problemsOf,
   readCursor,
@@ -26,8 +27,10 @@ const event: NewEvent = {
   currency: "BRL",
   seatsPerPerson: 8,
   tiers: [{ tierId: "standard", name: "Standard", amount: 4950 }],
+  orphanRule: "lenient",
+  accessibleUntilMs: 0,
 };
-const row: Row = { label: "A", firstSeat: 1, seatCount: 10, gaps: [3], blocked: [4] };
+const row: Row = { label: "A", firstSeat: 1, seatCount: 10, gaps: [3], blocked: [4], accessible: [], companion: [] };
 const section: Section = {
   sectionId: "A",
   name: "Hall",
@@ -35,6 +38,8 @@ const section: Section = {
   rows: [row],
   generalAdmission: false,
   capacity: 0,
+  focalRow: "",
+  focalSeat: 0,
 };
 const floor: Section = { ...section, sectionId: "FLOOR", rows: [], generalAdmission: true, capacity: 500 };
 
@@ -123,6 +128,38 @@ describe("what may be stored", () => {
     expect(inEvent.map(({ at }) => at)).toEqual(["event.name", "event.currency"]);
     expect(inLayout.map(({ at }) => at)).toEqual(["sections[0].tier_id", "sections[0].rows"]);
   });
+});
+
+test("a layout's accessible seats and focal point are in it, and the rules of an event are known ones", () => {
+  expect(rowPlaces({ accessible: [1, 2], companion: [5] })).toEqual([]);
+  for (const change of [{ accessible: [11] }, { accessible: [3] }, { accessible: [1, 1] }])
+    expect(rowPlaces(change)).toEqual(["sections[0].rows[0].accessible"]);
+  expect(rowPlaces({ companion: [0] })).toEqual(["sections[0].rows[0].companion"]);
+  expect(rowPlaces({ accessible: [1], companion: [1] })).toEqual(["sections[0].rows[0].companion"]);
+  expect(layoutPlaces({ ...section, focalRow: "A", focalSeat: 3 })).toEqual([]);
+  for (const focal of [
+    { focalRow: "B", focalSeat: 1 },
+    { focalRow: "A", focalSeat: 0 },
+    { focalRow: "A", focalSeat: 11 },
+    { focalRow: "", focalSeat: 4 },
+  ])
+    expect(layoutPlaces({ ...section, ...focal })).toEqual(["sections[0].focal_row"]);
+  expect(layoutPlaces({ ...floor, focalRow: "A", focalSeat: 1 })).toEqual(["sections[0].focal_row"]);
+  expect(eventPlaces({ accessibleUntilMs: event.startsAtMs })).toEqual([]);
+  expect(eventPlaces({ accessibleUntilMs: event.startsAtMs + 1 })).toEqual(["event.accessible_until_ms"]);
+  expect(eventPlaces({ accessibleUntilMs: -5 })).toEqual(["event.accessible_until_ms"]);
+  expect(eventPlaces({ orphanRule: "never" as "off" })).toEqual(["event.orphan_rule"]);
+});
+
+test("events and layouts from before there were these keep their names", () => {
+  // As they were made by the version before: a change here would make every stored event another one.
+  expect(layoutFingerprint([section, floor])).toBe("d6ca574a5dd105d7");
+  expect(fingerprint(event, [section, floor])).toBe("afdf042c5ff49687");
+  expect(layoutFingerprint([{ ...section, focalRow: "A", focalSeat: 1 }])).not.toBe(layoutFingerprint([section]));
+  const accessible = [{ ...section, rows: [{ ...row, accessible: [1] }] }];
+  const companion = [{ ...section, rows: [{ ...row, companion: [1] }] }];
+  expect(new Set([[section], accessible, companion].map(layoutFingerprint)).size).toBe(3);
+  expect(fingerprint({ ...event, orphanRule: "off" }, [section])).not.toBe(fingerprint(event, [section]));
 });
 
 test("the same event has the same fingerprint, and another one has another", () => {

@@ -3,6 +3,10 @@ import { derivedHex64 } from "@onsale/kit/ids";
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
 import { mostSeatsInEvent } from "./layout.js";
 
+/** How much a single seat left between taken ones counts when seats are chosen: never leave one where others will do, rather not, not at all. */
+export const orphanRules = ["strict", "lenient", "off"] as const;
+export type OrphanRule = (typeof orphanRules)[number];
+
 /** An event as it is stored. */
 export interface EventRecord {
   readonly eventId: string;
@@ -20,6 +24,9 @@ export interface EventRecord {
   readonly tiers: readonly PriceTier[];
   readonly capacity: number;
   readonly layoutVersion: string;
+  readonly orphanRule: OrphanRule;
+  /** Until then accessible and companion seats are only for who asks for them. 0: until the event starts. */
+  readonly accessibleUntilMs: number;
   /** The newest generation of its seats in Valkey that was ever begun. */
   readonly epoch: number;
 }
@@ -28,6 +35,13 @@ export type NewEvent = Omit<EventRecord, "published" | "capacity" | "layoutVersi
 
 export const saleEndsAtMs = ({ offSaleAtMs, startsAtMs }: Pick<EventRecord, "offSaleAtMs" | "startsAtMs">): number =>
   offSaleAtMs === 0 ? startsAtMs : offSaleAtMs;
+
+/** When accessible and companion seats become seats like all others. */
+export const accessibleEndsAtMs = ({
+  accessibleUntilMs,
+  startsAtMs,
+}: Pick<EventRecord, "accessibleUntilMs" | "startsAtMs">): number =>
+  accessibleUntilMs === 0 ? startsAtMs : accessibleUntilMs;
 
 /** Stands for an operator, who sees every draft. */
 export const everyViewer = "*";
@@ -90,6 +104,13 @@ function problemsInEvent(event: NewEvent): Problem[] {
     if (event.offSaleAtMs <= event.onSaleAtMs) say("event.off_sale_at_ms", "must be after the sale opens");
   }
 
+  if (event.accessibleUntilMs !== 0) {
+    say("event.accessible_until_ms", timeProblem(event.accessibleUntilMs));
+    if (event.accessibleUntilMs > event.startsAtMs)
+      say("event.accessible_until_ms", "must not be after the event starts");
+  }
+  if (!orphanRules.includes(event.orphanRule)) say("event.orphan_rule", `must be one of ${orphanRules.join(", ")}`);
+
   if (!/^[A-Z]{3}$/.test(event.currency) || !currencies.has(event.currency))
     say("event.currency", "must be a currency of ISO 4217 in capital letters, as EUR");
   if (!isWithin(seatsPerPerson, 1, mostSeatsPerPerson))
@@ -138,23 +159,38 @@ function problemsInLayout({ tiers }: NewEvent, sections: readonly Section[]): Pr
     if (!tierIds.has(section.tierId)) say(`${where}.tier_id`, "is not among the event's price tiers");
     if (section.generalAdmission) {
       if (section.rows.length > 0) say(`${where}.rows`, "must be empty in general admission");
+      if (section.focalRow !== "" || section.focalSeat !== 0)
+        say(`${where}.focal_row`, "must be empty in general admission, which has no rows");
       if (!isWithin(section.capacity, 1, mostSeatsInEvent))
         say(`${where}.capacity`, `must be from 1 to ${mostSeatsInEvent}`);
       else seats += section.capacity;
     } else if (section.rows.length === 0)
       say(`${where}.rows`, "must be at least one, or the section general admission");
-    else seats += problemsInRows(section, where, say);
+    else {
+      seats += problemsInRows(section, where, say);
+      say(`${where}.focal_row`, focalProblem(section));
+    }
   }
   if (seats > mostSeatsInEvent)
     say("sections", `have ${seats} seats, but an event may have at most ${mostSeatsInEvent}`);
   return problems;
 }
 
+function focalProblem({ focalRow, focalSeat, rows }: Section): string | undefined {
+  if (focalRow === "" && focalSeat === 0) return undefined;
+  const row = rows.find(({ label }) => label === focalRow);
+  if (!row) return `is "${focalRow.slice(0, 12)}", but the section has no such row`;
+  const last = row.firstSeat + row.seatCount - 1;
+  return isWithin(focalSeat, row.firstSeat, last)
+    ? undefined
+    : `points to seat ${focalSeat}, but row ${row.label} has ${row.firstSeat} to ${last}`;
+}
+
 /** Answers how many seats the rows have. */
 function problemsInRows({ rows }: Section, section: string, say: (at: string, problem: string) => void): number {
   const labels = new Set<string>();
   let seats = 0;
-  for (const [at, { label, firstSeat, seatCount, gaps, blocked }] of rows.entries()) {
+  for (const [at, { label, firstSeat, seatCount, gaps, blocked, accessible, companion }] of rows.entries()) {
     const where = `${section}.rows[${at}]`;
     if (!/^[A-Z0-9]{1,4}$/.test(label)) say(`${where}.label`, "must be 1 to 4 of A-Z and 0-9");
     if (labels.has(label)) say(`${where}.label`, "is used twice in the section");
@@ -175,6 +211,18 @@ function problemsInRows({ rows }: Section, section: string, say: (at: string, pr
     if (strayBlock !== undefined) say(`${where}.blocked`, `has ${strayBlock}, but the row has ${firstSeat} to ${last}`);
     const both = blocked.find((number) => none.has(number));
     if (both !== undefined) say(`${where}.blocked`, `has ${both}, which is a gap`);
+    for (const [name, list] of [
+      ["accessible", accessible],
+      ["companion", companion],
+    ] as const) {
+      if (new Set(list).size < list.length) say(`${where}.${name}`, "names a seat twice");
+      const stray = list.find(outside);
+      if (stray !== undefined) say(`${where}.${name}`, `has ${stray}, but the row has ${firstSeat} to ${last}`);
+      const gap = list.find((number) => none.has(number));
+      if (gap !== undefined) say(`${where}.${name}`, `has ${gap}, which is a gap`);
+    }
+    const forBoth = companion.find((number) => accessible.includes(number));
+    if (forBoth !== undefined) say(`${where}.companion`, `has ${forBoth}, which is accessible already`);
     if (none.size >= seatCount) say(`${where}.gaps`, "leave no seat in the row");
     seats += Math.max(0, seatCount - none.size);
   }
@@ -184,7 +232,7 @@ function problemsInRows({ rows }: Section, section: string, say: (at: string, pr
 const isWithin = (value: number, least: number, most: number): boolean =>
   Number.isSafeInteger(value) && value >= least && value <= most;
 
-function lineProblem(text: string, most: number): string | undefined {
+export function lineProblem(text: string, most: number): string | undefined {
   if (text.trim() === "") return "must not be empty";
   if (/[\p{Cc}\p{Cs}]/u.test(text)) return "must not have control characters";
   return text.length > most ? `may have at most ${most} characters` : undefined;
@@ -195,7 +243,7 @@ function textProblem(text: string, most: number): string | undefined {
   return text.length > most ? `may have at most ${most} characters` : undefined;
 }
 
-const timeProblem = (ms: number): string | undefined =>
+export const timeProblem = (ms: number): string | undefined =>
   isWithin(ms, earliestMs, latestMs) ? undefined : "must be a time between 2000 and 2200, in milliseconds since 1970";
 
 function isTimeZone(name: string): boolean {
@@ -220,6 +268,10 @@ export function fingerprint(event: NewEvent, sections: readonly Section[]): stri
       [venue.name, venue.city, venue.country, venue.timeZone],
       tiers.map(({ tierId, name: tier, amount }) => [tierId, tier, amount]),
       layoutFingerprint(sections),
+      // Only where they are given: events made before there were these keep their fingerprint.
+      ...(event.orphanRule === "lenient" && event.accessibleUntilMs === 0
+        ? []
+        : [[event.orphanRule, event.accessibleUntilMs]]),
     ]),
   );
 }
@@ -230,15 +282,18 @@ export function layoutFingerprint(sections: readonly Section[]): string {
   return derivedHex64(
     "layout",
     JSON.stringify(
-      sections.map(({ sectionId, name, tierId, generalAdmission, capacity, rows }) => [
+      sections.map(({ sectionId, name, tierId, generalAdmission, capacity, rows, focalRow, focalSeat }) => [
         [sectionId, name, tierId, generalAdmission ? capacity : 0],
-        rows.map(({ label, firstSeat, seatCount, gaps, blocked }) => [
+        rows.map(({ label, firstSeat, seatCount, gaps, blocked, accessible, companion }) => [
           label,
           firstSeat,
           seatCount,
           numbers(gaps),
           numbers(blocked),
+          // Only where there are any: a layout from before there were these keeps its version.
+          ...(accessible.length + companion.length === 0 ? [] : [numbers(accessible), numbers(companion)]),
         ]),
+        ...(focalRow === "" ? [] : [[focalRow, focalSeat]]),
       ]),
     ),
   );

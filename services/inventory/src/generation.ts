@@ -2,8 +2,8 @@
 
 /*
  * Valkey may lose what it acknowledged: when it is flushed, restarts with an older file, or a replica takes over that had not
- * heard everything. The rule is simple. Beside an event's seats stands a marker with their epoch and the server life (run_id) in
- * which they were made or checked. A process uses seats only if
+ * heard everything. The rule is simple. Beside an event's seats stands a marker with their epoch and the life (see kit/src/redis.ts)
+ * of the server on which they were made or checked. A process uses seats only if
  *
  *   1. the marker names the life of the server that this connection leads to, so nothing was lost since;
  *   2. its epoch is not below the event's in MongoDB, so that it is not an abandoned copy;
@@ -24,9 +24,18 @@ import { randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
+import { type Allotments, poolsOf } from "./channels.js";
 import type { EventRecord } from "./events.js";
-import { findSeat, type Layout, nameSeat, runsOf, writeRuns } from "./layout.js";
-import { drawSection, readRecord, type Sold, seatStates } from "./seat-map.js";
+import { findSeat, type Layout, nameSeat, type Run, runsOf, writeRuns } from "./layout.js";
+import {
+  drawSection,
+  readRecord,
+  type SeatRecord,
+  type SectionImage,
+  type Sold,
+  seatStates,
+  writeEntry,
+} from "./seat-map.js";
 import type { Claim, Store } from "./store.js";
 import type { Generation, Marker, Valkey } from "./valkey.js";
 import { writeMarker } from "./valkey.js";
@@ -50,22 +59,37 @@ export interface Generations {
   settle(event: EventRecord, claims: readonly Claim[], how: { askedNow: boolean }): Promise<boolean>;
   /** Frees seats whose claims are gone, likewise. */
   free(event: EventRecord, checkout: Checkout, seatIds: readonly string[], how: { ends: boolean }): Promise<void>;
-  /** Compares seats and claims, and puts right what differs. Answers how many seats did. */
-  reconcile(event: EventRecord): Promise<number>;
+  /** Frees seats that a block has given back, likewise. */
+  unblock(event: EventRecord, holdId: string, seatIds: readonly string[]): Promise<void>;
+  /** Compares seats and claims, and puts right what differs: how many seats there are, and how many did. */
+  reconcile(event: EventRecord): Promise<{ readonly seats: number; readonly corrected: number }>;
+  /** The same for some seats, where there is a generation at all; how many differed. Cheap when none does: MongoDB is not asked then. */
+  align(event: EventRecord, expected: readonly ExpectedSeat[]): Promise<number>;
   /** Events whose seats were used by this process lately. */
   used(): readonly { readonly event: EventRecord; readonly generation: Generation }[];
 }
 
+/** What is thought of a seat: claimed by this hold, or by none. */
+export interface ExpectedSeat {
+  readonly seatId: string;
+  readonly holdId: string | undefined;
+}
+
 interface Checkout {
+  /** "block": an organiser's; then the seats are blocked, not sold. */
+  readonly kind?: "block" | undefined;
   readonly holdId: string;
   readonly userId: string;
+  /** The code that the seats were bought with. */
+  readonly codeId?: string | undefined;
 }
 
 const mostEventsInUse = 2_000;
 const lockMs = 15_000;
 /** So that a crowd of refused requests does not ask for the lock each by itself. */
 const pauseBetweenTriesMs = 100;
-const adoptedAtOnce = 50;
+/** A block that has got no claims for so long never will: whoever made it is gone. */
+const blockingMs = 60_000;
 
 export const rebuilding = (): DomainError =>
   new DomainError(
@@ -96,11 +120,13 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
 
   function trusted(event: EventRecord): Generation | undefined {
     const known = inUse.get(event.eventId)?.generation;
-    return known && known.connection === valkey.connection() && known.epoch >= event.epoch ? known : undefined;
+    return known && known.connection === valkey.connection(event.eventId) && known.epoch >= event.epoch
+      ? known
+      : undefined;
   }
 
   async function look(eventId: string, leastEpoch: number) {
-    const life = await valkey.life();
+    const life = await valkey.life(eventId);
     const marker = await valkey.marker(eventId);
     return { life, marker, verdict: judgeMarker(marker, life.serverLife, leastEpoch) };
   }
@@ -148,7 +174,17 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
       if (epoch === undefined) return;
 
       const first = await store.allClaims(eventId); // (a)
-      await valkey.draw(eventId, epoch, drawSections(layout, first), describePeople(first));
+      // Should the channels change from here on, whoever changes them, or the upkeep, finds their version in Valkey too low.
+      const allotments = await store.allotmentsOf(eventId);
+      const images = drawSections(layout, first, allotments);
+      await valkey.draw(
+        eventId,
+        epoch,
+        images,
+        describePeople(layout, first),
+        describeCodes(first),
+        allotments.version,
+      );
       const before = old?.open ? old.epoch : (old?.before ?? 0);
       const marker: Marker = { epoch, open: false, serverLife: life.serverLife, before };
       if (!(await valkey.begin(eventId, marker))) return void rebuilds.inc({ outcome: "overtaken" }); // (b)
@@ -157,11 +193,9 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
       const corrected = await catchUp(stored, layout, closed, first); // (c)
       let adopted = 0;
       for (const from of new Set([before, old?.epoch ?? 0].filter((past) => past > 0))) {
-        const holds = await valkey.holdsByExpiry(eventId, from); // (d)
-        for (let at = 0; at < holds.length; at += adoptedAtOnce)
-          adopted += (await valkey.adopt(closed, holds.slice(at, at + adoptedAtOnce))) ?? 0;
+        adopted += (await valkey.adopt(closed, from)) ?? 0; // (d)
       }
-      if (life.connection !== valkey.connection()) throw new Error("the connection to Valkey broke meanwhile");
+      if (life.connection !== valkey.connection(eventId)) throw new Error("the connection to Valkey broke meanwhile");
       if (!(await valkey.open(eventId, marker, layout.sections))) return void rebuilds.inc({ outcome: "overtaken" }); // (e)
       rebuilds.inc({ outcome: "opened" });
       log.info(
@@ -211,6 +245,72 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
       if (still.get(claim.seatId) !== claim.holdId) await freeIn(generation, layout, claim, [claim.seatId], false);
   }
 
+  /**
+   * Makes seats what the claims say. `claimed`: those that Valkey has as claimed, and by which hold, read before the claims were.
+   * How many seats differed.
+   */
+  async function putRight(
+    eventId: string,
+    layout: Layout,
+    generation: Generation,
+    claimed: ReadonlyMap<string, string>,
+    claims: readonly Claim[],
+  ): Promise<number> {
+    const missing = claims.filter((claim) => claimed.get(claim.seatId) !== claim.holdId);
+    const owned = new Map(claims.map((claim) => [claim.seatId, claim]));
+    const gone = [...claimed].filter(([seatId, holdId]) => {
+      const owner = owned.get(seatId);
+      // A block takes no seat that looks sold, so that one is freed before.
+      return !owner || (owner.kind === "block" && owner.holdId !== holdId);
+    });
+    const coming = await pendingBlocks(eventId, gone);
+    let kept = 0;
+    const people =
+      gone.length === 0 ? undefined : await valkey.peopleOf(generation, new Set(gone.map(([, one]) => one)));
+    for (const [seatId, holdId] of gone) {
+      if (coming.has(`${seatId} ${holdId}`)) {
+        kept += 1;
+        continue;
+      }
+      if ((await valkey.unblock(generation, holdId, seatRuns(layout, [seatId]))) === 1) continue;
+      await freeIn(generation, layout, { holdId, userId: people?.get(holdId) ?? "" }, [seatId], false);
+    }
+    // A person's entry counts all seats of the hold.
+    const whole = new Map<string, Claim>();
+    for (const checkoutId of new Set(missing.map((claim) => claim.checkoutId)))
+      for (const claim of await store.claimsOf(eventId, checkoutId)) whole.set(claim.seatId, claim);
+    for (const claim of missing) whole.set(claim.seatId, claim);
+    await markSold(generation, layout, [...whole.values()], true);
+    await freeVanished(eventId, layout, generation, [...whole.values()]);
+    corrections.inc({ what: "freed" }, gone.length - kept);
+    corrections.inc({ what: "claimed" }, missing.length);
+    return gone.length - kept + missing.length;
+  }
+
+  /**
+   * Of seats that Valkey has as claimed, and that had no such claim a moment ago: those of blocks that are being made, or have been
+   * made since. Blocks that are not going to be made any more are given up.
+   */
+  async function pendingBlocks(eventId: string, seats: readonly (readonly [string, string])[]): Promise<Set<string>> {
+    const coming = new Set<string>();
+    if (seats.length === 0) return coming;
+    const holds = new Set(seats.map(([, holdId]) => holdId));
+    const pending = new Set<string>();
+    for (const { state, holdId } of await store.blocksOf(eventId))
+      if (state === "pending" && holds.has(holdId)) pending.add(holdId);
+    for (const holdId of pending)
+      if (await store.abandonBlock(eventId, holdId, Date.now() - blockingMs)) pending.delete(holdId);
+    // Asked after the blocks: one that is not pending any more got its claims before.
+    const claims = await store.claimsFor(
+      eventId,
+      seats.map(([seatId]) => seatId),
+    );
+    const made = new Set(claims.map(({ seatId, holdId }) => `${seatId} ${holdId}`));
+    for (const [seatId, holdId] of seats)
+      if (pending.has(holdId) || made.has(`${seatId} ${holdId}`)) coming.add(`${seatId} ${holdId}`);
+    return coming;
+  }
+
   /** False: the generation has been replaced. */
   async function markSold(
     generation: Generation,
@@ -224,17 +324,33 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
         owned.flatMap(({ seatId }) => findSeat(layout, seatId) ?? []),
       );
       if (runs.length === 0) continue;
-      const userId = owned[0]?.userId ?? "";
-      const owner = { holdId, userId, seats: owned.length, askedNow };
-      if (!(await valkey.settle(generation, owner, runs, writeRuns(runs)))) return false;
+      const { kind, userId = "", codeId } = owned[0] ?? {};
+      if (kind === "block") {
+        if (!(await markBlocked(generation, holdId, runs))) return false;
+        continue;
+      }
+      const owner = { holdId, userId, codeId, seats: owned.length, askedNow };
+      if (!(await valkey.settle(generation, owner, runs))) return false;
     }
+    return true;
+  }
+
+  /** All of them that nobody holds: a hold that Valkey gave on a blocked seat is refused at its claim, and ends. False: as above. */
+  async function markBlocked(generation: Generation, holdId: string, runs: readonly Run[]): Promise<boolean> {
+    const answer = await valkey.block(generation, holdId, runs);
+    if (answer.kind !== "taken") return answer.kind === "ok";
+    for (const { section, start, length } of runs)
+      for (let index = start; index < start + length; index++) {
+        const one = await valkey.block(generation, holdId, [{ section, start: index, length: 1 }]);
+        if (one.kind === "stale") return false;
+      }
     return true;
   }
 
   async function freeIn(
     generation: Generation,
     layout: Layout,
-    { holdId, userId }: Checkout,
+    { kind, holdId, userId, codeId }: Checkout,
     seatIds: readonly string[],
     ends: boolean,
   ): Promise<boolean> {
@@ -242,13 +358,14 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
       layout,
       seatIds.flatMap((seatId) => findSeat(layout, seatId) ?? []),
     );
-    return (await valkey.release(generation, { holdId, userId, what: "claim", ends }, runs)) !== undefined;
+    if (kind === "block") return (await valkey.unblock(generation, holdId, runs)) !== undefined;
+    return (await valkey.release(generation, { holdId, userId, codeId, what: "claim", ends }, runs)) !== undefined;
   }
 
   /** Does it in whichever generation is there, also a closed one; again when that has just been replaced. */
   async function inPresent(event: EventRecord, act: (generation: Generation) => Promise<boolean>): Promise<boolean> {
     for (let tries = 0; tries < 5; tries++) {
-      const life = await valkey.life();
+      const life = await valkey.life(event.eventId);
       const marker = await valkey.marker(event.eventId);
       // Nothing there, or nothing that will be used: whatever comes will be made from the claims as they are by then.
       if (!marker || marker.serverLife !== life.serverLife) return false;
@@ -297,37 +414,70 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
       await inPresent(event, (generation) => freeIn(generation, layout, checkout, seatIds, ends));
     },
 
+    unblock: (event, holdId, seatIds) =>
+      generations.free(event, { kind: "block", holdId, userId: "" }, seatIds, { ends: false }),
+
     async reconcile(event) {
       const { eventId } = event;
       const layout = await layoutOf(event.layoutVersion);
       const generation = await generations.current(event);
-      // Valkey first: a seat was marked sold only after its claim was there, so one without a claim now has lost it since.
-      const sold = new Map<string, string>();
+      // Valkey first: a seat was marked as claimed only after its claim was there, so one without a claim now has lost it since.
+      const claimed = new Map<string, string>();
+      let seats = 0;
       for (const section of layout.sections) {
         const records = await valkey.records(generation, section);
-        if (!records) return 0; // replaced: the new one was made from the claims
+        if (!records) return { seats: 0, corrected: 0 }; // replaced: the new one was made from the claims
         for (let index = 0; index < section.seats; index++) {
-          const { state, holdId } = readRecord(records, index);
-          if (state === seatStates.sold) sold.set(nameSeat({ section, index }).seatId, holdId);
+          const holdId = claimedBy(readRecord(records, index));
+          if (holdId !== undefined) claimed.set(nameSeat({ section, index }).seatId, holdId);
         }
+        seats += section.seats;
       }
       const claims = await store.allClaims(eventId);
-      const missing = claims.filter((claim) => sold.get(claim.seatId) !== claim.holdId);
-      for (const { seatId } of claims) sold.delete(seatId);
-      for (const [seatId, holdId] of sold) await freeIn(generation, layout, { holdId, userId: "" }, [seatId], false);
-      const ofHolds = new Set(missing.map(({ holdId }) => holdId));
-      const whole = claims.filter(({ holdId }) => ofHolds.has(holdId)); // settle counts all seats of a hold
-      await markSold(generation, layout, whole, true);
-      await freeVanished(eventId, layout, generation, whole);
-      corrections.inc({ what: "freed" }, sold.size);
-      corrections.inc({ what: "sold" }, missing.length);
-      return sold.size + missing.length;
+      return { seats, corrected: await putRight(eventId, layout, generation, claimed, claims) };
+    },
+
+    async align(event, expected) {
+      const { eventId } = event;
+      const layout = await layoutOf(event.layoutVersion);
+      let corrected = 0;
+      await inPresent(event, async (generation) => {
+        const claimed = new Map<string, string>();
+        const wrong: string[] = [];
+        const seats = expected.flatMap(({ seatId }) => findSeat(layout, seatId) ?? []);
+        const records = await valkey.seatRecords(generation, seats);
+        if (!records) return false;
+        for (const [at, seat] of seats.entries()) {
+          const { seatId } = nameSeat(seat);
+          const holdId = claimedBy(readRecord(records[at] as Buffer, 0));
+          if (holdId === expected.find((one) => one.seatId === seatId)?.holdId) continue;
+          wrong.push(seatId);
+          if (holdId !== undefined) claimed.set(seatId, holdId);
+        }
+        // What was thought may be old by now: MongoDB says what is.
+        if (wrong.length > 0)
+          corrected = await putRight(eventId, layout, generation, claimed, await store.claimsFor(eventId, wrong));
+        return true;
+      });
+      return corrected;
     },
 
     used: () => [...inUse.values()],
   };
   return generations;
 }
+
+/** Undefined: nobody has a claim on this seat, as far as its record says. */
+function claimedBy({ state, holdId }: SeatRecord): string | undefined {
+  const isClaimed = state === seatStates.sold || (state === seatStates.blocked && holdId !== byLayout);
+  return isClaimed ? holdId : undefined;
+}
+
+const seatRuns = (layout: Layout, seatIds: readonly string[]): Run[] =>
+  runsOf(
+    layout,
+    seatIds.flatMap((seatId) => findSeat(layout, seatId) ?? []),
+  );
 
 function groupByHold(claims: readonly Claim[]): Map<string, Claim[]> {
   const groups = new Map<string, Claim[]>();
@@ -339,21 +489,42 @@ function groupByHold(claims: readonly Claim[]): Map<string, Claim[]> {
   return groups;
 }
 
-function drawSections(layout: Layout, claims: readonly Claim[]) {
-  const sold = new Map<string, Sold[]>(layout.sections.map(({ sectionId }) => [sectionId, []]));
-  for (const { seatId, holdId } of claims) {
+/** What a seat that the layout blocks carries. */
+const byLayout = "0".repeat(16);
+
+function drawSections(layout: Layout, claims: readonly Claim[], allotments: Allotments): SectionImage[] {
+  const seats = new Map(layout.sections.map((section) => [section, { sold: [] as Sold[], blocked: [] as Sold[] }]));
+  for (const { kind, seatId, holdId } of claims) {
     const seat = findSeat(layout, seatId);
-    if (seat) sold.get(seat.section.sectionId)?.push({ index: seat.index, holdId });
+    if (seat) seats.get(seat.section)?.[kind === "block" ? "blocked" : "sold"].push({ index: seat.index, holdId });
   }
-  return layout.sections.map((section) => drawSection(section, sold.get(section.sectionId) ?? []));
+  const pools = poolsOf(layout, allotments);
+  return [...seats].map(([section, { sold, blocked }]) =>
+    drawSection(section, sold, { blocked, pools: pools.get(section) }),
+  );
 }
 
-/** As the scripts keep it: user → "hold:seats:0;…". */
-function describePeople(claims: readonly Claim[]): Map<string, string> {
-  const people = new Map<string, string>();
+/** As the scripts keep it: user → an entry for each hold. */
+function describePeople(layout: Layout, claims: readonly Claim[]): Map<string, Buffer> {
+  const people = new Map<string, Buffer>();
   for (const [holdId, owned] of groupByHold(claims)) {
-    const userId = owned[0]?.userId ?? "";
-    people.set(userId, `${people.get(userId) ?? ""}${holdId}:${owned.length}:0;`);
+    const { kind, userId = "", codeId } = owned[0] ?? {};
+    if (kind === "block") continue; // nobody's seats
+    const runs = writeRuns(
+      seatRuns(
+        layout,
+        owned.map(({ seatId }) => seatId),
+      ),
+    );
+    const entry = writeEntry({ holdId, seats: owned.length, deadlineMs: 0, expiresAtMs: 0, codeId, runs });
+    people.set(userId, Buffer.concat([people.get(userId) ?? Buffer.alloc(0), entry]));
   }
   return people;
+}
+
+/** Code → how many seats it has. */
+function describeCodes(claims: readonly Claim[]): Map<string, number> {
+  const codes = new Map<string, number>();
+  for (const { codeId } of claims) if (codeId !== undefined) codes.set(codeId, (codes.get(codeId) ?? 0) + 1);
+  return codes;
 }

@@ -18,6 +18,8 @@ const row = fc
       seatCount,
       gaps: gaps.map((at) => firstSeat + at),
       blocked: blocked.map((at) => firstSeat + at),
+      accessible: [],
+      companion: [],
     };
   });
 
@@ -34,6 +36,8 @@ const sections = fc.array(section, { minLength: 1, maxLength: 4 }).map((list) =>
       tierId: "t",
       generalAdmission: typeof content === "number",
       capacity: typeof content === "number" ? content : 0,
+      focalRow: "",
+      focalSeat: 0,
       rows: typeof content === "number" ? [] : content.map((plan, nr) => ({ ...plan, label: `R${nr}` })),
     }),
   ),
@@ -82,7 +86,9 @@ describe("a layout", () => {
         tierId: "t",
         generalAdmission: false,
         capacity: 0,
-        rows: [{ label: "C", firstSeat: 3, seatCount: 4, gaps: [5], blocked: [] }],
+        rows: [{ label: "C", firstSeat: 3, seatCount: 4, gaps: [5], blocked: [], accessible: [], companion: [] }],
+        focalRow: "",
+        focalSeat: 0,
       },
     ]);
     expect(findSeat(layout, "A-C-6")?.index).toBe(2);
@@ -100,6 +106,59 @@ describe("a layout", () => {
       "A-C-3-1",
     ])
       expect(findSeat(layout, seatId), seatId).toBeUndefined();
+  });
+
+  test("knows accessible and companions' seats by their places, and each row's nearest to the focal point", () => {
+    const rowOf = (
+      label: string,
+      firstSeat: number,
+      seatCount: number,
+      rooms: Partial<Section["rows"][number]> = {},
+    ) => ({
+      label,
+      firstSeat,
+      seatCount,
+      gaps: [],
+      blocked: [],
+      accessible: [],
+      companion: [],
+      ...rooms,
+    });
+    const rows = [
+      rowOf("A", 1, 10, { gaps: [2], accessible: [9, 2, 3], companion: [4] }),
+      rowOf("B", 101, 11),
+      rowOf("C", 1, 1),
+    ];
+    const head = { sectionId: "A", name: "", tierId: "t", generalAdmission: false, capacity: 0, rows };
+    const planned = (focalRow: string, focalSeat: number) => {
+      const [plan] = planLayout("v", [{ ...head, focalRow, focalSeat }]).sections;
+      return plan?.rows.map(({ rowsAway, focalHalves }) => [rowsAway, focalHalves / 2]);
+    };
+    expect(planned("", 0)).toEqual([
+      [0, 5.5],
+      [1, 106],
+      [2, 1],
+    ]);
+    expect(planned("B", 101)).toEqual([
+      [1, 1],
+      [0, 101],
+      [1, 1],
+    ]);
+    expect(planned("A", 10)).toEqual([
+      [0, 10],
+      [1, 111],
+      [2, 1],
+    ]);
+    expect(planned("C", 1)).toEqual([
+      [2, 5.5],
+      [1, 106],
+      [0, 1],
+    ]);
+    const [plan] = planLayout("v", [{ ...head, focalRow: "B", focalSeat: 103 }]).sections;
+    expect([...(plan?.accessible ?? [])]).toEqual([1, 7]);
+    expect([...(plan?.companion ?? [])]).toEqual([2]);
+    expect(plan?.rows.map(({ accessible }) => accessible)).toEqual([[1, 7], [], []]);
+    expect(plan?.rowsByDistance.map((near) => near.map(({ label }) => label))).toEqual([["B"], ["A", "C"]]);
   });
 
   test("merges seats into runs and back, and reads runs as it wrote them", () => {

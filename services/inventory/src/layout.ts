@@ -14,11 +14,18 @@ export interface Segment {
 }
 
 export interface RowPlan {
+  /** Place among the section's rows, from 0. */
+  readonly at: number;
   readonly label: string;
   readonly firstNumber: number;
   /** Gaps included: what makes the row's middle. */
   readonly positions: number;
   readonly segments: readonly Segment[];
+  /** How many rows away from the focal point's row; and twice the number in this row that is nearest to it, for that may be between two. */
+  readonly rowsAway: number;
+  readonly focalHalves: number;
+  /** Places of the section's order, in order. */
+  readonly accessible: readonly number[];
 }
 
 export interface SectionPlan {
@@ -29,8 +36,13 @@ export interface SectionPlan {
   readonly seats: number;
   readonly rows: readonly RowPlan[];
   readonly rowByLabel: ReadonlyMap<string, RowPlan>;
+  /** The rows again, by how far they are from the focal point's row. */
+  readonly rowsByDistance: readonly (readonly RowPlan[])[];
   /** Places that are not for sale, in order. */
   readonly blocked: readonly number[];
+  /** Places for people who use a wheelchair or need its room; and for who comes with them. In order. */
+  readonly accessible: ReadonlySet<number>;
+  readonly companion: ReadonlySet<number>;
 }
 
 export interface Layout {
@@ -58,20 +70,28 @@ export function planLayout(version: string, sections: readonly Section[]): Layou
   return { version, sections: plans, sectionById: new Map(plans.map((plan) => [plan.sectionId, plan])) };
 }
 
-function planSection({ sectionId, name, tierId, generalAdmission, capacity, rows }: Section): SectionPlan {
+function planSection(section: Section): SectionPlan {
+  const { sectionId, name, tierId, generalAdmission, capacity, rows } = section;
   const plans: RowPlan[] = [];
   const blocked: number[] = [];
+  const accessible: number[] = [];
+  const companion: number[] = [];
+  const focal = focalPointOf(section);
   let seats = 0;
   if (generalAdmission) {
     plans.push({
+      at: 0,
       label: generalAdmissionRow,
       firstNumber: 1,
       positions: capacity,
       segments: [{ offset: 0, firstNumber: 1, length: capacity }],
+      rowsAway: 0,
+      focalHalves: 2,
+      accessible: [],
     });
     seats = capacity;
   }
-  for (const row of rows) {
+  for (const [at, row] of rows.entries()) {
     const segments: Segment[] = [];
     const end = row.firstSeat + row.seatCount;
     let from = row.firstSeat;
@@ -82,18 +102,47 @@ function planSection({ sectionId, name, tierId, generalAdmission, capacity, rows
       }
       from = gap + 1;
     }
-    const plan = { label: row.label, firstNumber: row.firstSeat, positions: row.seatCount, segments };
+    const rooms = placesIn({ segments }, row.accessible);
+    const plan: RowPlan = {
+      at,
+      label: row.label,
+      firstNumber: row.firstSeat,
+      positions: row.seatCount,
+      segments,
+      rowsAway: Math.abs(at - focal.row),
+      focalHalves: 2 * row.firstSeat + Math.round(focal.along * (row.seatCount - 1) * 2),
+      accessible: rooms,
+    };
     plans.push(plan);
-    for (const number of [...new Set(row.blocked)].sort((a, b) => a - b)) {
-      const index = indexInRow(plan, number);
-      if (index !== undefined) blocked.push(index);
-    }
+    blocked.push(...placesIn(plan, row.blocked));
+    accessible.push(...rooms);
+    companion.push(...placesIn(plan, row.companion));
   }
   const rowByLabel = new Map(plans.map((plan) => [plan.label, plan]));
-  return { sectionId, name, tierId, generalAdmission, seats, rows: plans, rowByLabel, blocked };
+  const rowsByDistance: RowPlan[][] = [];
+  for (const plan of plans) {
+    while (rowsByDistance.length <= plan.rowsAway) rowsByDistance.push([]);
+    rowsByDistance[plan.rowsAway]?.push(plan);
+  }
+  const head = { sectionId, name, tierId, generalAdmission, seats };
+  const rooms = { accessible: new Set(accessible), companion: new Set(companion) };
+  return { ...head, rows: plans, rowByLabel, rowsByDistance, blocked, ...rooms };
 }
 
-function indexInRow(row: RowPlan, number: number): number | undefined {
+/** A row's place among the rows, and how far along a row from its first position (0) to its last (1): rows have different lengths and numbers. */
+function focalPointOf({ rows, focalRow, focalSeat }: Section): { row: number; along: number } {
+  const at = rows.findIndex(({ label }) => label === focalRow);
+  const row = rows[at];
+  if (!row) return { row: 0, along: 0.5 };
+  const along = row.seatCount === 1 ? 0.5 : (focalSeat - row.firstSeat) / (row.seatCount - 1);
+  return { row: at, along: Math.min(1, Math.max(0, along)) };
+}
+
+function placesIn(row: Pick<RowPlan, "segments">, numbers: readonly number[]): number[] {
+  return [...new Set(numbers)].sort((a, b) => a - b).flatMap((number) => indexInRow(row, number) ?? []);
+}
+
+function indexInRow(row: Pick<RowPlan, "segments">, number: number): number | undefined {
   const segment = findLast(row.segments, ({ firstNumber }) => firstNumber <= number);
   if (!segment || number >= segment.firstNumber + segment.length) return undefined;
   return segment.offset + number - segment.firstNumber;

@@ -6,10 +6,12 @@ import {
   drawSection,
   joinMaps,
   mapBytes,
+  readEntries,
   readRecord,
   type SeatState,
   setState,
   stateAt,
+  writeEntry,
   writeRecord,
 } from "./seat-map.js";
 
@@ -58,6 +60,7 @@ describe("a map", () => {
 test("a record gives back what was put in", () => {
   const record = fc.record({
     state: fc.integer({ min: 0, max: 3 }) as fc.Arbitrary<SeatState>,
+    pool: fc.integer({ min: 0, max: 250 }),
     expiresAtMs: fc.integer({ min: 0, max: 2 ** 47 }),
     holdId: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }).map((id) => id.toString(16).padStart(16, "0")),
   });
@@ -71,28 +74,72 @@ test("a record gives back what was put in", () => {
 });
 
 describe("a section as it begins", () => {
-  const draw = (generalAdmission: boolean, sold: number[]) => {
-    const rows = [{ label: "A", firstSeat: 1, seatCount: 9, gaps: [4], blocked: [2] }];
+  const draw = (generalAdmission: boolean, sold: number[], aside?: Parameters<typeof drawSection>[2]) => {
+    const rows = [{ label: "A", firstSeat: 1, seatCount: 9, gaps: [4], blocked: [2], accessible: [], companion: [] }];
     const plan = planLayout("v", [
-      { sectionId: "S", name: "", tierId: "t", generalAdmission, capacity: 8, rows: generalAdmission ? [] : rows },
+      {
+        sectionId: "S",
+        name: "",
+        tierId: "t",
+        generalAdmission,
+        capacity: 8,
+        rows: generalAdmission ? [] : rows,
+        focalRow: "",
+        focalSeat: 0,
+      },
     ]).sections[0];
     if (!plan) throw new Error("there is one section");
     return drawSection(
       plan,
       sold.map((index) => ({ index, holdId: "00000000000000ab" })),
+      aside,
     );
   };
 
   test("has its blocked and sold seats in map and records", () => {
     const { map, records } = draw(false, [5]);
     expect(Array.from({ length: 8 }, (_, at) => stateAt(map, at))).toEqual([0, 3, 0, 0, 0, 2, 0, 0]);
-    expect(readRecord(records, 1)).toEqual({ state: 3, expiresAtMs: 0, holdId: "0".repeat(16) });
-    expect(readRecord(records, 5)).toEqual({ state: 2, expiresAtMs: 0, holdId: "00000000000000ab" });
-    expect(readRecord(records, 0)).toEqual({ state: 0, expiresAtMs: 0, holdId: "0".repeat(16) });
+    expect(readRecord(records, 1)).toEqual({ state: 3, pool: 0, expiresAtMs: 0, holdId: "0".repeat(16) });
+    expect(readRecord(records, 5)).toEqual({ state: 2, pool: 0, expiresAtMs: 0, holdId: "00000000000000ab" });
+    expect(readRecord(records, 0)).toEqual({ state: 0, pool: 0, expiresAtMs: 0, holdId: "0".repeat(16) });
+  });
+
+  test("has the seats of blocks and channels: not free for everybody, and still whose they are", () => {
+    const aside = {
+      blocked: [{ index: 0, holdId: "00000000000000cd" }],
+      pools: Uint8Array.from([7, 7, 0, 7, 0, 7, 0, 0]),
+    };
+    const { map, records } = draw(false, [5], aside);
+    expect(Array.from({ length: 8 }, (_, at) => stateAt(map, at))).toEqual([3, 3, 0, 3, 0, 2, 0, 0]);
+    expect(readRecord(records, 0)).toEqual({ state: 3, pool: 7, expiresAtMs: 0, holdId: "00000000000000cd" });
+    expect(readRecord(records, 1)).toEqual({ state: 3, pool: 7, expiresAtMs: 0, holdId: "0".repeat(16) });
+    expect(readRecord(records, 3)).toEqual({ state: 0, pool: 7, expiresAtMs: 0, holdId: "0".repeat(16) });
+    expect(readRecord(records, 5)).toEqual({ state: 2, pool: 7, expiresAtMs: 0, holdId: "00000000000000ab" });
+    expect(draw(true, [4], { ...aside, blocked: [] })).toMatchObject({
+      nextPlace: 5,
+      returnedPlaces: [2],
+      pooledPlaces: new Map([[7, [0, 1, 3, 5]]]),
+    });
   });
 
   test("in general admission goes on after the last sold place, and has the free ones before it", () => {
     expect(draw(true, [1, 4])).toMatchObject({ nextPlace: 5, returnedPlaces: [0, 2, 3] });
     expect(draw(true, [])).toMatchObject({ nextPlace: 0, returnedPlaces: [] });
   });
+});
+
+test("what a person has is read as it was written, one entry behind the other", () => {
+  const entry = fc.record({
+    holdId: fc.stringMatching(/^[0-9a-f]{16}$/),
+    seats: fc.integer({ min: 1, max: 100 }),
+    deadlineMs: fc.nat(2 ** 45),
+    expiresAtMs: fc.nat(2 ** 45),
+    codeId: fc.option(fc.stringMatching(/^[0-9a-f]{16}$/), { nil: undefined }),
+    runs: fc.stringMatching(/^~?[A-Z0-9]{1,12}:\d{1,5}:\d{1,3}$/),
+  });
+  fc.assert(
+    fc.property(fc.array(entry, { maxLength: 5 }), (entries) => {
+      expect(readEntries(Buffer.concat(entries.map(writeEntry)))).toEqual(entries);
+    }),
+  );
 });

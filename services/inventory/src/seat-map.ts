@@ -69,12 +69,14 @@ export function joinMaps(parts: readonly { readonly map: Uint8Array; readonly se
   return joined;
 }
 
-// ---- the records: state (1 byte), 1 byte unused, expiry in epoch ms (6 bytes), hold id (8 bytes); big-endian; free is all zeros
+// ---- the records: state (1 byte), pool (1 byte), expiry in epoch ms (6 bytes), hold id (8 bytes); big-endian; free is all zeros but for the pool
 
 export const recordBytes = 16;
 
 export interface SeatRecord {
   readonly state: SeatState;
+  /** 0: the general sale's; 1 to 250: a channel's. It stays when the seat is held, sold or blocked. */
+  readonly pool: number;
   /** 0: never. Only a held seat has one. */
   readonly expiresAtMs: number;
   /** 16 hex digits. */
@@ -83,10 +85,10 @@ export interface SeatRecord {
 
 const nobody = "0".repeat(16);
 
-export function writeRecord(records: Buffer, index: number, { state, expiresAtMs, holdId }: SeatRecord): void {
+export function writeRecord(records: Buffer, index: number, { state, pool, expiresAtMs, holdId }: SeatRecord): void {
   const at = index * recordBytes;
   records.writeUInt8(state, at);
-  records.writeUInt8(0, at + 1);
+  records.writeUInt8(pool, at + 1);
   records.writeUIntBE(expiresAtMs, at + 2, 6);
   records.write(holdId, at + 8, "hex");
 }
@@ -95,9 +97,61 @@ export function readRecord(records: Buffer, index: number): SeatRecord {
   const at = index * recordBytes;
   return {
     state: records.readUInt8(at) as SeatState,
+    pool: records.readUInt8(at + 1),
     expiresAtMs: records.readUIntBE(at + 2, 6),
     holdId: records.toString("hex", at + 8, at + 16),
   };
+}
+
+// ---- what a person has: one entry behind the other, for each hold, sold ones included
+
+/*
+ * An entry: hold id (8 bytes), seats (1), deadline (6) and expiry (6) in epoch ms, code (a byte with its length before it), runs (two
+ * bytes with their length before them); big-endian. The expiry of what is sold is 0.
+ */
+export interface HoldEntry {
+  /** 16 hex digits. */
+  readonly holdId: string;
+  readonly seats: number;
+  readonly deadlineMs: number;
+  /** 0: sold. */
+  readonly expiresAtMs: number;
+  /** With which it was made; 16 hex digits. */
+  readonly codeId: string | undefined;
+  /** As writeRuns writes them: the seats that were held. */
+  readonly runs: string;
+}
+
+export function writeEntry({ holdId, seats, deadlineMs, expiresAtMs, codeId = "", runs }: HoldEntry): Buffer {
+  const entry = Buffer.alloc(24 + codeId.length + runs.length);
+  entry.write(holdId, 0, "hex");
+  entry.writeUInt8(seats, 8);
+  entry.writeUIntBE(deadlineMs, 9, 6);
+  entry.writeUIntBE(expiresAtMs, 15, 6);
+  entry.writeUInt8(codeId.length, 21);
+  entry.write(codeId, 22, "latin1");
+  entry.writeUInt16BE(runs.length, 22 + codeId.length);
+  entry.write(runs, 24 + codeId.length, "latin1");
+  return entry;
+}
+
+export function readEntries(entries: Buffer): HoldEntry[] {
+  const found: HoldEntry[] = [];
+  for (let at = 0; at < entries.length; ) {
+    const codeLength = entries.readUInt8(at + 21);
+    const runsAt = at + 24 + codeLength;
+    const runsLength = entries.readUInt16BE(runsAt - 2);
+    found.push({
+      holdId: entries.toString("hex", at, at + 8),
+      seats: entries.readUInt8(at + 8),
+      deadlineMs: entries.readUIntBE(at + 9, 6),
+      expiresAtMs: entries.readUIntBE(at + 15, 6),
+      codeId: codeLength === 0 ? undefined : entries.toString("latin1", at + 22, at + 22 + codeLength),
+      runs: entries.toString("latin1", runsAt, runsAt + runsLength),
+    });
+    at = runsAt + runsLength;
+  }
+  return found;
 }
 
 // ---- a section as it begins
@@ -115,23 +169,49 @@ export interface SectionImage {
   readonly nextPlace: number;
   /** … after these, which are free and lie before it. */
   readonly returnedPlaces: readonly number[];
+  /** And the free places of each other pool. */
+  readonly pooledPlaces: ReadonlyMap<number, readonly number[]>;
+}
+
+/** What else is known of a section's seats: those that a block has, and the pool of each. */
+export interface SetAside {
+  readonly blocked: readonly Sold[];
+  readonly pools: Uint8Array | undefined;
 }
 
 /** A section with its blocked and its sold seats, all others free. */
-export function drawSection(section: SectionPlan, sold: readonly Sold[]): SectionImage {
+export function drawSection(
+  section: SectionPlan,
+  sold: readonly Sold[],
+  { blocked, pools }: SetAside = { blocked: [], pools: undefined },
+): SectionImage {
   const records = Buffer.alloc(section.seats * recordBytes);
   const map = Buffer.alloc(mapBytes(section.seats));
-  for (const index of section.blocked) {
-    writeRecord(records, index, { state: seatStates.blocked, expiresAtMs: 0, holdId: nobody });
+  const poolOf = (index: number) => pools?.[index] ?? 0;
+  const draw = (state: SeatState, index: number, holdId: string) => {
+    writeRecord(records, index, { state, pool: poolOf(index), expiresAtMs: 0, holdId });
+    setState(map, index, state);
+  };
+  for (let index = 0; pools && index < section.seats; index++) {
+    if (poolOf(index) === 0) continue;
+    draw(seatStates.free, index, nobody);
     setState(map, index, seatStates.blocked);
   }
-  for (const { index, holdId } of sold) {
-    writeRecord(records, index, { state: seatStates.sold, expiresAtMs: 0, holdId });
-    setState(map, index, seatStates.sold);
-  }
+  for (const index of section.blocked) draw(seatStates.blocked, index, nobody);
+  for (const { index, holdId } of blocked) draw(seatStates.blocked, index, holdId);
+  for (const { index, holdId } of sold) draw(seatStates.sold, index, holdId);
+
   const nextPlace = section.generalAdmission ? sold.reduce((next, { index }) => Math.max(next, index + 1), 0) : 0;
-  const returnedPlaces = Array.from({ length: nextPlace }, (_, index) => index).filter(
-    (index) => stateAt(map, index) === seatStates.free,
-  );
-  return { section, records, map, nextPlace, returnedPlaces };
+  const returnedPlaces: number[] = [];
+  const pooledPlaces = new Map<number, number[]>();
+  for (let index = 0; section.generalAdmission && index < section.seats; index++) {
+    if (readRecord(records, index).state !== seatStates.free) continue;
+    const pool = poolOf(index);
+    if (pool !== 0) {
+      const places = pooledPlaces.get(pool);
+      if (places) places.push(index);
+      else pooledPlaces.set(pool, [index]);
+    } else if (index < nextPlace) returnedPlaces.push(index);
+  }
+  return { section, records, map, nextPlace, returnedPlaces, pooledPlaces };
 }

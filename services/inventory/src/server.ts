@@ -1,14 +1,27 @@
 // The gRPC side: requests into use cases, answers out of them; nothing is decided here.
 import { DomainError } from "@onsale/kit/errors";
-import type { GrpcServer } from "@onsale/kit/grpc";
-import { CatalogServiceService, type Event, EventStatus } from "@onsale/proto/inventory/v1/catalog";
+import type { GrpcServer, ServiceHandlers } from "@onsale/kit/grpc";
+import type { StreamServer } from "@onsale/kit/grpc-stream";
+import type { createWatches } from "@onsale/kit/grpc-watch";
+import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";
+import { CatalogServiceService, type Event, EventStatus, OrphanRule } from "@onsale/proto/inventory/v1/catalog";
+import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
+import { LiveSeatServiceService } from "@onsale/proto/inventory/v1/live";
+import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
+import type { ChannelState, Channels } from "./allot.js";
 import { countAvailability, describeStates, type SeatMaps } from "./availability.js";
+import type { Blocks } from "./block.js";
 import type { Catalog } from "./catalog.js";
 import type { Claims } from "./claim.js";
-import type { EventRecord, NewEvent } from "./events.js";
+import { type EventRecord, type NewEvent, orphanRules } from "./events.js";
 import type { Hold, Holds, Selection } from "./hold.js";
+import { type HoldAnswerer, holdStream } from "./hold-stream.js";
 import type { KnownEvents } from "./known-events.js";
+import type { LiveSeats } from "./live.js";
+import type { OwnSeatsOf } from "./own-seats.js";
+import type { Reconciliation } from "./reconcile.js";
+import type { StoredBlock } from "./store.js";
 
 export interface InventoryUseCases {
   readonly catalog: Catalog;
@@ -18,7 +31,11 @@ export interface InventoryUseCases {
   readonly maps: SeatMaps;
 }
 
-export function serveInventory(server: GrpcServer, { catalog, events, holds, claims, maps }: InventoryUseCases): void {
+export function serveInventory(
+  server: GrpcServer,
+  { catalog, events, holds, claims, maps }: InventoryUseCases,
+  streams: StreamServer,
+): void {
   server.serve(CatalogServiceService, {
     createEvent: async ({ event, sections }) => {
       if (!event) throw new DomainError("REQUEST_INVALID", "There is no event in the request.");
@@ -39,8 +56,10 @@ export function serveInventory(server: GrpcServer, { catalog, events, holds, cla
     },
   });
 
-  server.serve(SeatServiceService, {
-    hold: async (request) => holdOf(await holds.hold({ ...request, selection: selectionOf(request) })),
+  const answerHold: HoldAnswerer = async (request, { deadline }) =>
+    holdOf(await holds.hold({ ...request, selection: selectionOf(request), deadline }));
+  const seatHandlers: ServiceHandlers<SeatServiceService> = {
+    hold: answerHold,
     releaseHold: async (request) => ({ released: await holds.release(request) }),
     claimSeats: (request) => claims.claim(request),
     releaseClaims: ({ eventId, checkoutId, userId, seatIds }) => claims.release(eventId, checkoutId, userId, seatIds),
@@ -52,17 +71,107 @@ export function serveInventory(server: GrpcServer, { catalog, events, holds, cla
       const { states, ...rest } = describeStates(await maps.recent(await events.published(eventId)));
       return { states: Buffer.from(states), ...rest };
     },
+  };
+  server.serve(SeatServiceService, seatHandlers, holdStream(streams, answerHold));
+}
+
+export interface OrganiserUseCases {
+  readonly channels: Channels;
+  readonly blocks: Blocks;
+}
+
+export function serveOrganisers(server: GrpcServer, { channels, blocks }: OrganiserUseCases): void {
+  server.serve(ChannelServiceService, {
+    putChannel: async ({ eventId, organiserId, ...wish }) => {
+      const { channel, notFree } = await channels.put(eventId, organiserId, wish);
+      return { channel: channelOf(channel), notFree };
+    },
+    deleteChannel: async ({ eventId, channelId, organiserId }) => {
+      await channels.delete(eventId, channelId, organiserId);
+      return {};
+    },
+    listChannels: async ({ eventId, organiserId }) => ({
+      channels: (await channels.list(eventId, organiserId)).map(channelOf),
+    }),
+    openWithCode: async ({ eventId, code }) => {
+      const { channel, ...seats } = await channels.open(eventId, code);
+      return { ...windowOf(channel), ...seats };
+    },
+  });
+  server.serve(BlockServiceService, {
+    blockSeats: async (wish) => ({ block: blockOf(await blocks.block(wish)) }),
+    unblockSeats: async ({ eventId, organiserId, seatIds }) => ({
+      seatIds: await blocks.unblock(eventId, organiserId, seatIds),
+    }),
+    listBlocks: async ({ eventId, organiserId }) => {
+      const { blocks: made, byLayout } = await blocks.list(eventId, organiserId);
+      return { blocks: made.map(blockOf), byLayout };
+    },
+  });
+}
+
+function windowOf(channel: Omit<ChannelState, "seatIds" | "places">) {
+  const { channelId, name, opensAtMs, closesAtMs, seatsPerPerson, seatsPerCode, ended } = channel;
+  return { channelId, name, opensAtMs, closesAtMs, seatsPerPerson, seatsPerCode, ended };
+}
+
+const channelOf = ({ seatIds, places, ...channel }: ChannelState) => ({
+  ...windowOf(channel),
+  codeCount: channel.codeCount,
+  seatIds,
+  places,
+});
+
+const blockOf = ({ blockId, reason, accountId, seatIds, at }: StoredBlock) => ({
+  blockId,
+  reason,
+  accountId,
+  seatIds,
+  blockedAtMs: at.getTime(),
+});
+
+export interface LiveUseCases {
+  readonly live: LiveSeats;
+  readonly ownSeats: OwnSeatsOf;
+}
+
+export function serveLive(
+  server: GrpcServer,
+  { live, ownSeats }: LiveUseCases,
+  watches: ReturnType<typeof createWatches>,
+): void {
+  server.serve(
+    LiveSeatServiceService,
+    {
+      getOwnSeats: async ({ eventId, userId }) => {
+        const { own, asOfMs } = await ownSeats.of(eventId, userId);
+        return { own: own.map((one) => ({ ...one, seats: [...one.seats] })), asOfMs };
+      },
+    },
+    {
+      watchSeats: watches(LiveSeatServiceService.watchSeats, ({ eventId, after }, signal) =>
+        live.watch(eventId, after, signal),
+      ),
+    },
+  );
+}
+
+export function serveReconciliation(server: GrpcServer, reconciliation: Reconciliation): void {
+  server.serve(ReconcileServiceService, {
+    reconcileSeats: ({ eventId, cursor }) =>
+      eventId === "" ? reconciliation.some(cursor) : reconciliation.one(eventId),
   });
 }
 
 function selectionOf({ selection }: HoldRequest): Selection {
   switch (selection?.$case) {
     case "seats":
-      return { seatIds: selection.value.seatIds };
     case "quantity":
       return selection.value;
+    case "bestAvailable":
+      return { best: selection.value };
     default:
-      throw new DomainError("REQUEST_INVALID", "Name the seats to hold, or a section and a quantity.");
+      throw new DomainError("REQUEST_INVALID", "Name the seats to hold, a section and a quantity, or what is best.");
   }
 }
 
@@ -79,9 +188,27 @@ function newEventOf({
   layoutVersion: _version,
   ...event
 }: Event): NewEvent {
-  return { ...event, venue: venue ?? { name: "", city: "", country: "", timeZone: "" } };
+  return {
+    ...event,
+    venue: venue ?? { name: "", city: "", country: "", timeZone: "" },
+    orphanRule: orphanRuleFrom(event.orphanRule),
+  };
+}
+
+const orphanRuleOf = { strict: OrphanRule.STRICT, lenient: OrphanRule.LENIENT, off: OrphanRule.OFF } as const;
+
+function orphanRuleFrom(rule: OrphanRule): EventRecord["orphanRule"] {
+  if (rule === OrphanRule.UNSPECIFIED) return "lenient";
+  const named = orphanRules.find((name) => orphanRuleOf[name] === rule);
+  if (!named) throw new DomainError("REQUEST_INVALID", `event.orphan_rule must be one of ${orphanRules.join(", ")}.`);
+  return named;
 }
 
 function eventOf({ published, epoch: _epoch, tiers, ...event }: EventRecord): Event {
-  return { ...event, tiers: [...tiers], status: published ? EventStatus.PUBLISHED : EventStatus.DRAFT };
+  return {
+    ...event,
+    tiers: [...tiers],
+    status: published ? EventStatus.PUBLISHED : EventStatus.DRAFT,
+    orphanRule: orphanRuleOf[event.orphanRule],
+  };
 }

@@ -1,14 +1,22 @@
 // The composition of the inventory service: stores, what is remembered, use cases, upkeep, server.
 import { createGrpcServer } from "@onsale/kit/grpc";
+import { createStreams } from "@onsale/kit/grpc-stream";
+import { createWatches } from "@onsale/kit/grpc-watch";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
+import { createChannels } from "./allot.js";
 import { createSeatMaps } from "./availability.js";
+import { createBlocks } from "./block.js";
 import { createCatalog } from "./catalog.js";
 import { createClaims } from "./claim.js";
 import type { inventorySettings } from "./config.js";
+import { startFollower } from "./follower.js";
 import { createGenerations } from "./generation.js";
 import { createHolds } from "./hold.js";
 import { rememberEvents } from "./known-events.js";
-import { serveInventory } from "./server.js";
+import { createLiveSeats } from "./live.js";
+import { createOwnSeats } from "./own-seats.js";
+import { createReconciliation } from "./reconcile.js";
+import { serveInventory, serveLive, serveOrganisers, serveReconciliation } from "./server.js";
 import { openStore } from "./store.js";
 import { startUpkeep } from "./upkeep.js";
 import { openValkey } from "./valkey.js";
@@ -24,6 +32,7 @@ export async function startInventory({
   lifecycle.onStop("mongodb", () => store.close());
   const valkey = openValkey({
     url: config.REDIS_URL,
+    ca: config.REDIS_TLS_CA,
     holdTtlMs: Math.round(config.HOLD_TTL_SECONDS * 1000),
     holdMarginMs: Math.round(config.HOLD_MARGIN_SECONDS * 1000),
     holdMemoryMs: Math.round(config.HOLD_MEMORY_SECONDS * 1000),
@@ -37,12 +46,27 @@ export async function startInventory({
   });
   const generations = createGenerations({ store, valkey, layoutOf: events.layoutOf, log, metrics });
   const maps = createSeatMaps({ valkey, generations, events, cacheMs: config.AVAILABILITY_CACHE_MS, metrics });
-  const holds = createHolds({ events, generations, valkey, maps, random: Math.random, metrics });
+  const channels = createChannels({
+    store,
+    events,
+    generations,
+    valkey,
+    codeSecret: config.ACCESS_CODE_SECRET,
+    cacheMs: config.EVENT_CACHE_MS,
+    statesCacheMs: config.AVAILABILITY_CACHE_MS,
+    now: Date.now,
+    log,
+  });
+  const blocks = createBlocks({ store, events, generations, valkey, metrics });
+  const holds = createHolds({ events, generations, valkey, maps, channels, random: Math.random, metrics });
   const claims = createClaims({ store, events, generations, valkey, log, metrics, running: lifecycle.running });
+  const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
+  const ownSeats = createOwnSeats({ store, valkey, events, generations });
   const catalog = createCatalog({ store, events, generations, now: Date.now });
 
   const upkeep = startUpkeep({
     maps,
+    channels,
     generations,
     valkey,
     sweepMs: config.SWEEP_SECONDS * 1000,
@@ -57,12 +81,25 @@ export async function startInventory({
     log,
     metrics,
     reflection: config.NODE_ENV !== "production",
+    healthListen: config.GRPC_HEALTH_LISTEN,
   });
-  serveInventory(server, { catalog, events, holds, claims, maps });
+  const streams = createStreams({ trust, log, metrics });
+  serveInventory(server, { catalog, events, holds, claims, maps }, streams);
+  serveOrganisers(server, { channels, blocks });
+  const reconciliation = createReconciliation({ store, events, generations, now: Date.now, log });
+  serveReconciliation(server, reconciliation);
+  serveLive(server, { live, ownSeats }, createWatches({ trust, log, metrics }));
 
   await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());
   const port = await server.start();
+  if (config.FOLLOW_CLAIMS) {
+    const times = { graceMs: config.FOLLOW_GRACE_SECONDS * 1000, leaseMs: config.FOLLOW_LEASE_SECONDS * 1000 };
+    const follower = startFollower({ store, events, generations, reconciliation, ...times, log, metrics });
+    lifecycle.onStop("follower", () => follower.stop());
+  }
   lifecycle.onStop("grpc", () => server.stop(config.SHUTDOWN_GRACE_SECONDS * 900));
+  lifecycle.onStop("streams", () => streams.drain(config.SHUTDOWN_GRACE_SECONDS * 800));
+  lifecycle.onStop("live seats", () => live.stop()); // first: their watchers go to another process
   return {
     port,
     ready: () =>

@@ -1,8 +1,9 @@
-// Events, layouts and claims in MongoDB. A claim is one document a seat: its _id is what makes it impossible to sell a seat twice.
+// Events, layouts, channels, blocks and claims in MongoDB. A claim is one document a seat: its _id is what makes it impossible to sell a seat twice.
 import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit/mongodb";
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
-import type { ClientSession, Filter } from "mongodb";
-import { cityKey, type EventRecord, type EventSearch, searchText } from "./events.js";
+import { Binary, type ClientSession, type Filter } from "mongodb";
+import type { Allotments, Channel } from "./channels.js";
+import { cityKey, type EventRecord, type EventSearch, type OrphanRule, searchText } from "./events.js";
 
 interface EventDocument {
   _id: string;
@@ -19,6 +20,9 @@ interface EventDocument {
   tiers: PriceTier[];
   capacity: number;
   layoutVersion: string;
+  /** Absent in events from before there was this; so is the next. */
+  orphanRule?: OrphanRule;
+  accessibleUntilMs?: number;
   epoch: number;
   /** Of the request that made it. */
   fingerprint: string;
@@ -36,6 +40,8 @@ interface LayoutDocument {
 interface ClaimDocument {
   /** "<eventId>:<seatId>": at most one in the world. */
   _id: string;
+  /** Absent: sold. */
+  kind?: "block";
   eventId: string;
   sectionId: string;
   seatId: string;
@@ -45,6 +51,8 @@ interface ClaimDocument {
   /** Minor units. */
   amount: number;
   claimedAt: Date;
+  /** The code that the seat was bought with, as channels.ts names it. */
+  codeId?: string;
 }
 
 /**
@@ -58,23 +66,84 @@ interface SaleDocument {
   checkoutId: string;
   state: "claimed" | "released";
   seatIds: string[];
+  /** As in its claims, which are gone when this is asked again. */
+  codeId?: string;
   at: Date;
   /** Released ones are forgotten after a while. */
   forgetAt?: Date;
 }
 
+/** All channels of an event in one document, so that no seat is ever two channels', and that their changes have an order. */
+interface AllotmentsDocument {
+  /** The event's id. */
+  _id: string;
+  version: number;
+  nextPool: number;
+  salt: string;
+  channels: Channel[];
+  /** When the next of them closes that has not ended; 0: none. */
+  nextCloseMs: number;
+}
+
+/** Never changed; a channel that gets other codes gets another set. */
+interface CodesDocument {
+  _id: string;
+  eventId: string;
+  /** As packCodes made them. */
+  hashes: Binary;
+  at: Date;
+}
+
+/** Why seats are blocked, and by whom. Written before Valkey is told, so that what a crash leaves there can be told from what is coming. */
+interface BlockDocument {
+  /** "<eventId>:<blockId>" */
+  _id: string;
+  eventId: string;
+  blockId: string;
+  holdId: string;
+  accountId: string;
+  reason: string;
+  state: "pending" | "blocked";
+  /** Those that are not lifted. */
+  seatIds: string[];
+  at: Date;
+}
+
+/** Which process follows the claims, and how far it has come. */
+interface FollowerDocument {
+  _id: "claims";
+  owner: string;
+  until: Date;
+  /** A change stream's resume token. */
+  place?: string;
+}
+
 export interface Claim {
+  /** Of a block, the checkout's id is the block's. */
+  readonly kind?: "block";
   readonly seatId: string;
   readonly checkoutId: string;
   readonly holdId: string;
   readonly userId: string;
+  readonly codeId?: string;
 }
+
+/** A seat got a claim, or lost it. */
+export interface ClaimChange {
+  readonly eventId: string;
+  readonly seatId: string;
+  /** Of the claim that is there now; undefined: none is. */
+  readonly holdId: string | undefined;
+}
+
+export type StoredBlock = Omit<BlockDocument, "_id" | "eventId">;
 
 export interface NewClaims {
   readonly eventId: string;
   readonly checkoutId: string;
   readonly holdId: string;
   readonly userId: string;
+  readonly codeId?: string | undefined;
   readonly seats: readonly { readonly seatId: string; readonly sectionId: string; readonly amount: number }[];
 }
 
@@ -89,6 +158,8 @@ export type Store = ReturnType<typeof openStore>;
 
 const releasedKeptMs = 30 * 24 * 60 * 60 * 1000;
 const claimTries = 5;
+const changesWaitMs = 500;
+const codesSettleMs = 60 * 60 * 1000;
 
 export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings, "uri" | "database">) {
   const database = openDatabase({
@@ -102,6 +173,10 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
   const layouts = db.collection<LayoutDocument>("layouts");
   const claims = db.collection<ClaimDocument>("claims");
   const sales = db.collection<SaleDocument>("sales");
+  const followers = db.collection<FollowerDocument>("followers");
+  const allotments = db.collection<AllotmentsDocument>("allotments");
+  const codes = db.collection<CodesDocument>("codes");
+  const blocks = db.collection<BlockDocument>("blocks");
 
   /** All of them by their ids; those that don't exist are left out. */
   async function claimsFor(eventId: string, seatIds: readonly string[]): Promise<Claim[]> {
@@ -110,11 +185,19 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
   }
 
   async function insertClaims(wanted: NewClaims, session: ClientSession): Promise<void> {
-    const { eventId, checkoutId, holdId, userId, seats } = wanted;
+    const { eventId, checkoutId, holdId, userId, codeId, seats } = wanted;
     const at = new Date();
     const seatIds = seats.map(({ seatId }) => seatId);
     await sales.insertOne(
-      { _id: `${eventId}:${checkoutId}`, eventId, checkoutId, state: "claimed", seatIds, at },
+      {
+        _id: `${eventId}:${checkoutId}`,
+        eventId,
+        checkoutId,
+        state: "claimed",
+        seatIds,
+        at,
+        ...(codeId === undefined ? {} : { codeId }),
+      },
       { session },
     );
     const documents = seats.map(({ seatId, sectionId, amount }) => ({
@@ -127,6 +210,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
       userId,
       amount,
       claimedAt: at,
+      ...(codeId === undefined ? {} : { codeId }),
     }));
     await claims.insertMany(documents, { session, ordered: true });
   }
@@ -141,6 +225,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
         await events.createIndex({ status: 1, startsAtMs: 1, _id: 1 });
         await events.createIndex({ status: 1, cityKey: 1, startsAtMs: 1, _id: 1 });
         await sales.createIndex({ forgetAt: 1 }, { expireAfterSeconds: 0 });
+        await codes.createIndex({ eventId: 1 });
       }),
 
     // ---- events
@@ -208,7 +293,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
       }),
 
     findSections: (layoutVersion: string): Promise<Section[] | undefined> =>
-      asked(async () => (await layouts.findOne({ _id: layoutVersion }))?.sections),
+      asked(async () => (await layouts.findOne({ _id: layoutVersion }))?.sections.map(sectionFrom)),
 
     /** The next epoch of the event's seats, higher than any before and than `than`. */
     raiseEpoch: (eventId: string, than: number): Promise<number | undefined> =>
@@ -220,6 +305,160 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
           { returnDocument: "after", projection: { epoch: 1 } },
         );
         return raised?.epoch;
+      }),
+
+    // ---- channels
+
+    allotmentsOf: (eventId: string): Promise<Allotments> =>
+      asked(async () => {
+        const found = await allotments.findOne({ _id: eventId });
+        if (!found) return { eventId, version: 0, nextPool: 1, salt: "", channels: [] };
+        const { version, nextPool, salt, channels } = found;
+        return { eventId, version, nextPool, salt, channels };
+      }),
+
+    /** In place of the version just before. False: someone else was quicker. */
+    saveAllotments: ({ eventId, channels, ...rest }: Allotments): Promise<boolean> =>
+      asked(async () => {
+        const closes = channels.flatMap(({ ended, closesAtMs }) => (ended ? [] : [closesAtMs]));
+        const document = { ...rest, channels: [...channels], nextCloseMs: closes.length > 0 ? Math.min(...closes) : 0 };
+        if (rest.version > 1)
+          return (
+            (await allotments.replaceOne({ _id: eventId, version: rest.version - 1 }, document)).matchedCount === 1
+          );
+        try {
+          await allotments.insertOne({ _id: eventId, ...document });
+          return true;
+        } catch (error) {
+          if (isDuplicateKey(error)) return false;
+          throw error;
+        }
+      }),
+
+    /** Of those of the events that have channels: which version they are at, and when the next channel closes (0: none will). */
+    allotmentHeads: (
+      eventIds: readonly string[],
+    ): Promise<{ eventId: string; version: number; nextCloseMs: number }[]> =>
+      asked(async () => {
+        const found = await allotments
+          .find({ _id: { $in: [...eventIds] } }, { projection: { version: 1, nextCloseMs: 1 } })
+          .toArray();
+        return found.map(({ _id, version, nextCloseMs }) => ({ eventId: _id, version, nextCloseMs }));
+      }),
+
+    addCodes: (eventId: string, codesId: string, packed: Buffer): Promise<void> =>
+      asked(async () => {
+        await codes.insertOne({ _id: codesId, eventId, hashes: new Binary(packed), at: new Date() });
+      }),
+
+    /** Undefined: the channel has got others since. */
+    codesOf: (codesId: string): Promise<Buffer | undefined> =>
+      asked(async () => {
+        const found = await codes.findOne({ _id: codesId });
+        return found && Buffer.from(found.hashes.buffer.subarray(0, found.hashes.position));
+      }).then((found) => found ?? undefined),
+
+    /** Those that no channel has any more; young ones may be about to be somebody's. */
+    dropCodes: (eventId: string, kept: readonly string[]): Promise<void> =>
+      asked(async () => {
+        const at = { $lt: new Date(Date.now() - codesSettleMs) };
+        await codes.deleteMany({ eventId, _id: { $nin: [...kept] }, at });
+      }),
+
+    // ---- blocks
+
+    /** The block that has this id now: this one, or the one that came before. */
+    beginBlock: (eventId: string, block: StoredBlock): Promise<StoredBlock> =>
+      asked(async () => {
+        const _id = `${eventId}:${block.blockId}`;
+        try {
+          await blocks.insertOne({ _id, eventId, ...block });
+          return block;
+        } catch (error) {
+          if (!isDuplicateKey(error)) throw error;
+        }
+        const found = await blocks.findOne({ _id });
+        return found ? blockFrom(found) : block;
+      }),
+
+    /** Claims the seats of a pending block, all or none. "gone": it was given up meanwhile. */
+    commitBlock: (
+      eventId: string,
+      { blockId, holdId, accountId, at }: StoredBlock,
+      seats: NewClaims["seats"],
+    ): Promise<{ kind: "blocked" | "gone" } | { kind: "taken"; owners: readonly Claim[] }> =>
+      asked(async () => {
+        const _id = `${eventId}:${blockId}`;
+        const documents = seats.map(({ seatId, sectionId }) => ({
+          _id: `${eventId}:${seatId}`,
+          kind: "block" as const,
+          eventId,
+          sectionId,
+          seatId,
+          checkoutId: blockId,
+          holdId,
+          userId: accountId,
+          amount: 0,
+          claimedAt: at,
+        }));
+        for (let tries = 1; ; tries++) {
+          try {
+            const pending = await client.withSession((session) =>
+              session.withTransaction(
+                async () => {
+                  const begun = await blocks.updateOne(
+                    { _id, state: "pending" },
+                    { $set: { state: "blocked" } },
+                    { session },
+                  );
+                  if (begun.matchedCount === 1) await claims.insertMany(documents, { session, ordered: true });
+                  return begun.matchedCount === 1;
+                },
+                { writeConcern: { w: "majority" } },
+              ),
+            );
+            if (pending) return { kind: "blocked" };
+            return { kind: (await blocks.findOne({ _id }))?.state === "blocked" ? "blocked" : "gone" };
+          } catch (error) {
+            if (!isDuplicateKey(error)) throw error;
+          }
+          const found = await claimsFor(
+            eventId,
+            seats.map(({ seatId }) => seatId),
+          );
+          const owners = found.filter(({ checkoutId }) => checkoutId !== blockId);
+          if (owners.length > 0) return { kind: "taken", owners };
+          if (tries >= claimTries)
+            throw new Error(`a block met duplicates ${tries} times, and each time they were gone`);
+        }
+      }),
+
+    /** Gives a block up that has no claims yet, if it was begun before `begunBeforeMs`. False: there is no such one. */
+    abandonBlock: (eventId: string, holdId: string, begunBeforeMs: number): Promise<boolean> =>
+      asked(async () => {
+        const range = { $gte: `${eventId}:`, $lt: `${eventId};` };
+        const filter = { _id: range, holdId, state: "pending" as const, at: { $lte: new Date(begunBeforeMs) } };
+        return (await blocks.deleteOne(filter)).deletedCount === 1;
+      }),
+
+    /** All of an event, with those that are being made. */
+    blocksOf: (eventId: string): Promise<StoredBlock[]> =>
+      asked(async () => {
+        const found = await blocks.find({ _id: { $gte: `${eventId}:`, $lt: `${eventId};` } }).toArray();
+        return found.map(blockFrom);
+      }),
+
+    /** Ends the claims of a block on these seats; how many it still had. */
+    endBlockClaims: (eventId: string, holdId: string, seatIds: readonly string[]): Promise<number> =>
+      asked(async () => {
+        const ids = seatIds.map((seatId) => `${eventId}:${seatId}`);
+        return (await claims.deleteMany({ _id: { $in: ids }, kind: "block", holdId })).deletedCount;
+      }),
+
+    /** Once Valkey knows that they are free. */
+    forgetBlockedSeats: (eventId: string, blockId: string, seatIds: readonly string[]): Promise<void> =>
+      asked(async () => {
+        await blocks.updateOne({ _id: `${eventId}:${blockId}` }, { $pull: { seatIds: { $in: [...seatIds] } } });
       }),
 
     // ---- claims
@@ -276,11 +515,12 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
             { upsert: true },
           );
         // Read again: a claim may have come between.
-        const seatIds = all ? [...new Set([...named, ...((await sales.findOne({ _id }))?.seatIds ?? [])])] : [...named];
+        const present = all ? await sales.findOne({ _id }) : sale;
+        const seatIds = all ? [...new Set([...named, ...(present?.seatIds ?? [])])] : [...named];
         const ids = seatIds.map((seatId) => `${eventId}:${seatId}`);
         const { deletedCount } =
           ids.length === 0 ? { deletedCount: 0 } : await claims.deleteMany({ _id: { $in: ids }, checkoutId });
-        return { released: deletedCount, seatIds, all };
+        return { released: deletedCount, seatIds, all, codeId: present?.codeId };
       }),
 
     /** All claims of a checkout. */
@@ -300,12 +540,71 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
           .find({ _id: { $gte: `${eventId}:`, $lt: `${eventId};` } }, { projection: claimFields, batchSize: 2_000 })
           .toArray(),
       ),
+
+    // ---- following the claims (see follower.ts)
+
+    /**
+     * Takes the right to follow the claims, or keeps it, for so long; and keeps the place that was reached. Answers the place that
+     * was kept, or undefined when another process follows. By this process's clock: for economy, not for correctness.
+     */
+    follow: (owner: string, leaseMs: number, place?: string): Promise<{ place: string | undefined } | undefined> =>
+      asked(async () => {
+        const now = Date.now();
+        try {
+          const lease = await followers.findOneAndUpdate(
+            { _id: "claims", $or: [{ owner }, { until: { $lte: new Date(now) } }] },
+            { $set: { owner, until: new Date(now + leaseMs), ...(place !== undefined && { place }) } },
+            { upsert: true, returnDocument: "after" },
+          );
+          return { place: lease?.place };
+        } catch (error) {
+          if (isDuplicateKey(error)) return undefined; // it is there, and another's
+          throw error;
+        }
+      }),
+
+    /** Changes of claims in their order, from after this place on, or from now on. An error that can't be tried again: the place is lost. */
+    changesOfClaims(place: string | undefined) {
+      const fields = { operationType: 1, documentKey: 1, "fullDocument.holdId": 1 };
+      const stream = claims.watch([{ $project: fields }], {
+        maxAwaitTimeMS: changesWaitMs,
+        ...(place !== undefined && { resumeAfter: { _data: place } }),
+      });
+      return {
+        /** Waits half a second for one. */
+        next: (): Promise<ClaimChange | undefined> =>
+          asked(async () => {
+            const change = await stream.tryNext();
+            if (!change) return undefined;
+            if (!("documentKey" in change))
+              throw new Error(`the claims can't be followed any more: ${change.operationType}`);
+            const id = String(change.documentKey._id);
+            const colon = id.indexOf(":");
+            const made = "fullDocument" in change ? change.fullDocument?.holdId : undefined;
+            const holdId = change.operationType === "delete" ? undefined : (made ?? "unknown");
+            return { eventId: id.slice(0, colon), seatId: id.slice(colon + 1), holdId };
+          }),
+        /** Where the last answer of `next` leads. */
+        place: (): string | undefined => (stream.resumeToken as { _data?: string } | undefined)?._data,
+        close: () => stream.close().catch(() => undefined),
+      };
+    },
   };
 }
 
-const claimFields = { _id: 0, seatId: 1, checkoutId: 1, holdId: 1, userId: 1 } as const;
+const claimFields = { _id: 0, kind: 1, seatId: 1, checkoutId: 1, holdId: 1, userId: 1, codeId: 1 } as const;
+
+function blockFrom({ _id, eventId: _event, ...block }: BlockDocument): StoredBlock {
+  return block;
+}
 
 function eventFrom(document: EventDocument): EventRecord {
   const { _id, status, fingerprint: _made, searchText: _words, cityKey: _city, createdAt: _at, ...rest } = document;
-  return { ...rest, eventId: _id, published: status === "published" };
+  return { orphanRule: "lenient", accessibleUntilMs: 0, ...rest, eventId: _id, published: status === "published" };
+}
+
+/** Layouts from before there were accessible seats and focal points lack them. */
+function sectionFrom(stored: Section): Section {
+  const rows = stored.rows.map((row) => ({ ...row, accessible: row.accessible ?? [], companion: row.companion ?? [] }));
+  return { ...stored, focalRow: stored.focalRow ?? "", focalSeat: stored.focalSeat ?? 0, rows };
 }

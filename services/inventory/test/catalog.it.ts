@@ -28,7 +28,9 @@ const day = 24 * 60 * 60 * 1000;
 describe("an event", () => {
   test("is created as a draft, with what follows from its layout", async () => {
     const request = newEvent({}, [
-      hall(2, 10, { rows: [{ label: "A", firstSeat: 1, seatCount: 10, gaps: [5], blocked: [1, 2] }] }),
+      hall(2, 10, {
+        rows: [{ label: "A", firstSeat: 1, seatCount: 10, gaps: [5], blocked: [1, 2], accessible: [], companion: [] }],
+      }),
       standing(30),
     ]);
     const { event } = await inventory.catalog.createEvent(request);
@@ -89,7 +91,16 @@ describe("an event", () => {
       const shown = await catalog.getEvent({ eventId, viewerId });
       expect(shown.event).toEqual(event);
       expect(shown.sections).toEqual([
-        { sectionId: "A", name: "Hall", tierId: "standard", rows: [], generalAdmission: false, capacity: 50 },
+        {
+          sectionId: "A",
+          name: "Hall",
+          tierId: "standard",
+          rows: [],
+          generalAdmission: false,
+          capacity: 50,
+          focalRow: "",
+          focalSeat: 0,
+        },
       ]);
     }
     await expectRefusal(seats.getAvailability({ eventId }), "EVENT_NOT_FOUND");
@@ -202,6 +213,8 @@ describe("a stadium of 60,000 seats", () => {
     tierId: "standard",
     generalAdmission: false,
     capacity: 0,
+    focalRow: "",
+    focalSeat: 0,
     // 1,499 seats, so that sections begin in the middle of a byte; and one more in the last row of each second stand.
     rows: Array.from({ length: 30 }, (_, row) => ({
       label: rowName(row),
@@ -209,6 +222,8 @@ describe("a stadium of 60,000 seats", () => {
       seatCount: row === 29 && at % 2 === 0 ? 49 : row === 29 ? 51 : 50,
       gaps: [],
       blocked: row === 0 ? [1] : [],
+      accessible: [],
+      companion: [],
     })),
   });
 

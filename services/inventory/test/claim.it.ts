@@ -5,6 +5,7 @@ import { openStore } from "../src/store.js";
 import {
   claimOf,
   claimsIn,
+  entriesOf,
   expectRefusal,
   freshId,
   hall,
@@ -144,7 +145,7 @@ describe("when a hold has expired", () => {
     await sleep(lapse);
     expect(await countsOf(hasty, eventId)).toEqual({ sectionId: "FLOOR", free: 4, held: 0, sold: 0, blocked: 0 });
     await hasty.seats.hold(quantityWish(eventId, "FLOOR", 4));
-    expect(await hasty.redis.hget(`{${eventId}}:1:p`, userId)).toBeNull();
+    expect(await entriesOf(hasty, eventId, 1, userId)).toEqual([]);
   });
 
   test("its seats can be had at once, also where nothing has cleared it away yet", async () => {
@@ -180,10 +181,10 @@ describe("when a hold has expired", () => {
 
 describe("MongoDB decides", () => {
   /** Gives a seat to another checkout in Valkey, as a failover that forgot the first hold would. */
-  async function forgetHold(eventId: string, checkoutId: string, index: number) {
+  async function forgetHold(eventId: string, userId: string, index: number) {
     const { redis } = inventory;
     await redis.setrange(`{${eventId}}:1:r:A`, index * 16, Buffer.alloc(16) as unknown as string);
-    await redis.del(`{${eventId}}:h:${holdIdFor(checkoutId)}`);
+    await redis.hdel(`{${eventId}}:1:u`, userId);
   }
 
   test("between two checkouts that Valkey both let pass: exactly one gets the seat", async () => {
@@ -191,7 +192,7 @@ describe("MongoDB decides", () => {
     for (let seat = 1; seat <= 8; seat++) {
       const first = await heldBy(inventory, eventId, [`A-A-${seat}`]);
       const claiming = inventory.seats.claimSeats(first.claim);
-      await forgetHold(eventId, first.wish.checkoutId, seat - 1);
+      await forgetHold(eventId, first.wish.userId, seat - 1);
       const second = heldBy(inventory, eventId, [`A-A-${seat}`]).then(({ claim }) => inventory.seats.claimSeats(claim));
       const outcomes = await Promise.allSettled([claiming, second]);
       expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
@@ -228,15 +229,17 @@ describe("MongoDB decides", () => {
     const eventId = await publishEvent(inventory, newEvent());
     const owner = await heldBy(inventory, eventId, ["A-A-1", "A-A-2"]);
     await inventory.seats.claimSeats(owner.claim);
-    await forgetHold(eventId, owner.wish.checkoutId, 1);
+    await forgetHold(eventId, owner.wish.userId, 1);
     const second = await heldBy(inventory, eventId, ["A-A-2", "A-A-3"]);
     const refused = await expectRefusal(inventory.seats.claimSeats(second.claim), "SEAT_TAKEN");
     expect(refused.details).toEqual({ seats: ["A-A-2"] });
     expect(await claimsIn(inventory, eventId)).toHaveLength(2);
     await inventory.seats.releaseHold(releaseOf(second.wish, second.held));
     await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-2"])), "SEAT_TAKEN");
-    expect(await inventory.redis.hget(`{${eventId}}:1:p`, owner.claim.userId)).toBe(`${owner.claim.holdId}:2:0;`);
-    expect(await inventory.redis.hget(`{${eventId}}:1:p`, second.claim.userId)).toBeNull();
+    expect(await entriesOf(inventory, eventId, 1, owner.claim.userId)).toMatchObject([
+      { holdId: owner.claim.holdId, seats: 2, expiresAtMs: 0 },
+    ]);
+    expect(await entriesOf(inventory, eventId, 1, second.claim.userId)).toEqual([]);
   });
 
   test("also when Valkey says that one's own claim is over: a retry finds what the first try has written", async () => {
@@ -350,12 +353,13 @@ describe("giving claims back", () => {
 describe("the faults of the project that this one was learnt from", () => {
   test("a hold is as long as it says: its seats are not given away after 5 seconds, nor at any time before its deadline", async () => {
     const eventId = await publishEvent(inventory, newEvent());
-    const { held, claim } = await heldBy(inventory, eventId, ["A-A-1"]);
+    const { wish, held, claim } = await heldBy(inventory, eventId, ["A-A-1"]);
     const record = await inventory.redis.getrangeBuffer(`{${eventId}}:1:r:A`, 0, 15);
     const keptUntilMs = record.readUIntBE(2, 6);
     expect(held.deadlineMs - Date.now()).toBeGreaterThan(295_000);
     expect(keptUntilMs).toBe(held.deadlineMs + 120_000);
-    expect(await inventory.redis.pttl(`{${eventId}}:h:${held.holdId}`)).toBeGreaterThan(keptUntilMs - Date.now());
+    expect(await entriesOf(inventory, eventId, 1, wish.userId)).toMatchObject([{ expiresAtMs: keptUntilMs }]);
+    expect(await inventory.redis.pttl(`{${eventId}}:1:u`)).toBe(-1);
     await sleep(5_500);
     await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-1"])), "SEAT_TAKEN");
     expect(await inventory.seats.claimSeats(claim)).toEqual({ fresh: true });
@@ -377,7 +381,7 @@ describe("the faults of the project that this one was learnt from", () => {
     const { claim } = await heldBy(hasty, eventId, ["A-A-1", "A-A-2"]);
     await hasty.seats.claimSeats(claim);
     const { redis } = hasty;
-    for (const key of [`{${eventId}}:epoch`, `{${eventId}}:1:r:A`, `{${eventId}}:1:m:A`, `{${eventId}}:1:p`])
+    for (const key of [`{${eventId}}:epoch`, `{${eventId}}:1:r:A`, `{${eventId}}:1:m:A`, `{${eventId}}:1:u`])
       expect(await redis.pttl(key), key).toBe(-1);
     const { states } = await hasty.seats.getSeatStates({ eventId });
     expect((states[0] ?? 0) & 0b1111).toBe(0b1010);

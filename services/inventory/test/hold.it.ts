@@ -120,7 +120,9 @@ describe("a hold", () => {
     const eventId = await publishEvent(
       inventory,
       newEvent({}, [
-        hall(5, 10, { rows: [{ label: "A", firstSeat: 5, seatCount: 6, gaps: [7], blocked: [10] }] }),
+        hall(5, 10, {
+          rows: [{ label: "A", firstSeat: 5, seatCount: 6, gaps: [7], blocked: [10], accessible: [], companion: [] }],
+        }),
         standing(5),
       ]),
     );

@@ -4,18 +4,22 @@ import { DomainError, type RefusalCode } from "@onsale/kit/errors";
 import { connect, type ServiceClient } from "@onsale/kit/grpc";
 import { derivedHex64 } from "@onsale/kit/ids";
 import { type ContextOf, createContext } from "@onsale/kit/process";
+import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";
 import {
   CatalogServiceService,
   type CreateEventRequest,
   type Event,
   EventStatus,
+  OrphanRule,
   type Section,
 } from "@onsale/proto/inventory/v1/catalog";
+import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { expect } from "vitest";
 import { inventorySettings } from "../src/config.js";
+import { readEntries } from "../src/seat-map.js";
 import { startInventory } from "../src/service.js";
 
 export interface Stores {
@@ -26,6 +30,8 @@ export interface Stores {
 export interface Inventory {
   readonly catalog: ServiceClient<CatalogServiceService>;
   readonly seats: ServiceClient<SeatServiceService>;
+  readonly channels: ServiceClient<ChannelServiceService>;
+  readonly blocks: ServiceClient<BlockServiceService>;
   readonly context: ContextOf<typeof inventorySettings>;
   readonly port: number;
   readonly ready: () => Promise<boolean> | boolean;
@@ -52,6 +58,7 @@ export async function startForTest(
     LOG_LEVEL: process.env["INVENTORY_TEST_LOG"] ?? "silent",
     SHUTDOWN_GRACE_SECONDS: "2",
     EVENT_CACHE_MS: "1000",
+    FOLLOW_CLAIMS: "false", // the follower's own test asks for it
     ...env,
   });
   const { port, ready } = await startInventory(context);
@@ -59,12 +66,16 @@ export async function startForTest(
   const trust = { sharedSecret: env["GRPC_SHARED_SECRET"] };
   const catalog = connect(CatalogServiceService, { address, trust, deadlineMs: 30_000 });
   const seats = connect(SeatServiceService, { address, trust, deadlineMs: 30_000 });
-  const redis = new Redis(stores.redisUrl);
+  const channels = connect(ChannelServiceService, { address, trust, deadlineMs: 30_000 });
+  const blocks = connect(BlockServiceService, { address, trust, deadlineMs: 30_000 });
+  const redis = new Redis(stores.redisUrl.split(",")[0] ?? ""); // of a cluster, its first server
   redis.on("error", () => undefined); // tests kill Valkey
   const mongodb = new MongoClient(stores.mongodbUri);
   return {
     catalog,
     seats,
+    channels,
+    blocks,
     context,
     port,
     ready,
@@ -74,6 +85,8 @@ export async function startForTest(
     async stop() {
       catalog.close();
       seats.close();
+      channels.close();
+      blocks.close();
       redis.disconnect();
       await mongodb.close();
       await context.lifecycle.stop("test");
@@ -103,6 +116,8 @@ export function newEvent(event: Partial<Event> = {}, sections: Section[] = [hall
       tiers: [{ tierId: "standard", name: "Standard", amount: 4950 }],
       capacity: 0,
       layoutVersion: "",
+      orphanRule: OrphanRule.LENIENT,
+      accessibleUntilMs: 0,
       ...event,
     },
     sections,
@@ -121,9 +136,13 @@ export function hall(rows: number, seats: number, section: Partial<Section> = {}
       seatCount: seats,
       gaps: [],
       blocked: [],
+      accessible: [],
+      companion: [],
     })),
     generalAdmission: false,
     capacity: 0,
+    focalRow: "",
+    focalSeat: 0,
     ...section,
   };
 }
@@ -139,6 +158,8 @@ export function standing(capacity: number, section: Partial<Section> = {}): Sect
     rows: [],
     generalAdmission: true,
     capacity,
+    focalRow: "",
+    focalSeat: 0,
     ...section,
   };
 }
@@ -225,12 +246,30 @@ export async function insist<T>(call: () => Promise<T>, forMs = 20_000): Promise
   }
 }
 
+/** Until an effect of the upkeep is there. */
+export async function eventually<T>(look: () => Promise<T>, forMs = 15_000): Promise<T> {
+  const until = Date.now() + forMs;
+  for (;;) {
+    try {
+      return await look();
+    } catch (error) {
+      if (Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
+
 /** The claims that MongoDB has: the truth. */
 export async function claimsIn({ mongodb, database }: Inventory, eventId: string) {
   const claims = mongodb
     .db(database)
     .collection<{ _id: string; eventId: string; seatId: string; checkoutId: string }>("claims");
   return await claims.find({ _id: { $gte: `${eventId}:`, $lt: `${eventId};` } }).toArray();
+}
+
+/** What Valkey says that a person holds and owns in a generation. */
+export async function entriesOf({ redis }: Inventory, eventId: string, epoch: number, userId: string) {
+  return readEntries((await redis.hgetBuffer(`{${eventId}}:${epoch}:u`, userId)) ?? Buffer.alloc(0));
 }
 
 /** All seats of `hall(rows, seats)`, in layout order. */

@@ -1,5 +1,6 @@
 // Every setting of the payment service.
 import { address, seconds, wholeNumber } from "@onsale/kit/config";
+import { redisSettings } from "@onsale/kit/redis";
 import { z } from "zod";
 
 const share = z.coerce.number().gt(0).max(1);
@@ -8,7 +9,7 @@ export const paymentSettings = {
   GRPC_LISTEN: address,
   MONGODB_URI: z.string().min(1),
   MONGODB_DATABASE: z.string().min(1).default("onsale"),
-  REDIS_URL: z.string().min(1),
+  ...redisSettings,
 
   STRIPE_SECRET_KEY: z.string().min(1),
   /** Another server that speaks Stripe's API, such as stripe-sim. */

@@ -34,6 +34,7 @@ export async function startPayment({
   });
   const shared = createSharedSlots({
     url: config.REDIS_URL,
+    ca: config.REDIS_TLS_CA,
     name: config.STRIPE_BUDGET_NAME,
     rates: rates(config.STRIPE_RATE_USE_SHARE),
     log,
@@ -60,7 +61,8 @@ export async function startPayment({
   const webhooks = createWebhooks({ store, stripe, ledger, log, metrics });
 
   const reflection = config.NODE_ENV !== "production";
-  const server = createGrpcServer({ listen: config.GRPC_LISTEN, trust, log, metrics, reflection });
+  const healthListen = config.GRPC_HEALTH_LISTEN;
+  const server = createGrpcServer({ listen: config.GRPC_LISTEN, trust, log, metrics, reflection, healthListen });
   server.serve(PaymentServiceService, createHandlers({ charges, refunds, webhooks, ledger, store }));
   await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());
   const port = await server.start();

@@ -2,7 +2,8 @@
 // budget.ts's createSlots, by Valkey's clock.
 
 import type { Logger } from "@onsale/kit/log";
-import { Redis } from "ioredis";
+import { openRedis } from "@onsale/kit/redis";
+import type { Cluster, Redis } from "ioredis";
 import type { Rates, Slots, Wanted } from "./budget.js";
 
 // KEYS: the common row, the endpoint's row (sorted sets of the slots taken), the lanes' cursors (hash).
@@ -41,12 +42,14 @@ while true do
 end
 `;
 
-type WithReserve = Redis & {
+type WithReserve = (Redis | Cluster) & {
   reserveSlot(...keysAndArguments: (string | number)[]): Promise<[granted: number, waitMicroseconds: number]>;
 };
 
 export interface SharedSlotsSettings {
   readonly url: string;
+  /** As REDIS_TLS_CA. */
+  readonly ca?: string | undefined;
   /** Processes with the same name and rates share. */
   readonly name: string;
   readonly rates: Rates;
@@ -54,15 +57,19 @@ export interface SharedSlotsSettings {
 }
 
 /** A Valkey that is down or slow makes `reserve` throw soon; it never waits for a reconnection. */
-export function createSharedSlots({ url, name, rates, log }: SharedSlotsSettings): Slots & { stop(): void } {
-  const redis = new Redis(url, {
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 2_000,
-    commandTimeout: 300,
-    retryStrategy: (times) => Math.min(100 * times, 1_000),
-    scripts: { reserveSlot: { lua: reserveScript, numberOfKeys: 3 } },
+export function createSharedSlots({ url, ca, name, rates, log }: SharedSlotsSettings): Slots & { stop(): void } {
+  const redis = openRedis({
+    url,
+    ca,
+    options: {
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectTimeout: 2_000,
+      commandTimeout: 300,
+      retryStrategy: (times) => Math.min(100 * times, 1_000),
+      scripts: { reserveSlot: { lua: reserveScript, numberOfKeys: 3 } },
+    },
   }) as WithReserve;
   redis.on("error", (err) => log.debug({ err }, "Valkey's connection failed"));
   // Slots are counted from the epoch in lengths that follow from the rates: other rates, other rows.

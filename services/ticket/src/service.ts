@@ -40,6 +40,7 @@ export async function startTicket(
     log,
     metrics,
     reflection: config.NODE_ENV !== "production",
+    healthListen: config.GRPC_HEALTH_LISTEN,
   });
   server.serve(
     TicketServiceService,

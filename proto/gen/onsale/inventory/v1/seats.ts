@@ -10,8 +10,10 @@ import {
   type CallOptions,
   type ChannelCredentials,
   Client,
+  type ClientDuplexStream,
   type ClientOptions,
   type ClientUnaryCall,
+  type handleBidiStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
@@ -35,6 +37,8 @@ export interface HeldSeat {
 
 export interface SeatList {
   seatIds: string[];
+  /** Some of them are for a person who needs the room of an accessible seat, and for who comes with them. */
+  accessible?: boolean | undefined;
 }
 
 export interface SectionQuantity {
@@ -42,13 +46,40 @@ export interface SectionQuantity {
   quantity: number;
 }
 
+/** Seats that the service chooses: side by side, near the focal point of their section, leaving no single seat where that can be. */
+export interface BestAvailable {
+  quantity: number;
+  /** Empty: any section with rows. */
+  sectionIds: string[];
+  /** Of a seat, in minor units, both ends included. Absent: open. */
+  minAmount?: number | undefined;
+  maxAmount?:
+    | number
+    | undefined;
+  /** So many of the quantity are accessible seats; and so many, at most three for each of them, are for who comes with them. */
+  accessible: number;
+  companions: number;
+  /** Groups apart from each other are better than nothing. */
+  split: boolean;
+}
+
 export interface HoldRequest {
   checkoutId: string;
   userId: string;
   eventId: string;
-  selection: { $case: "seats"; value: SeatList } | //
-  /** General admission, or adjacent seats of the section's best rows. */
-  { $case: "quantity"; value: SectionQuantity } | undefined;
+  selection:
+    | { $case: "seats"; value: SeatList }
+    | //
+    /** General admission, or adjacent seats of the section's best rows. */
+    { $case: "quantity"; value: SectionQuantity }
+    | { $case: "bestAvailable"; value: BestAvailable }
+    | undefined;
+  /** Opens the seats of a channel. A secret: never stored, logged or traced as it is. */
+  accessCode?:
+    | string
+    | undefined;
+  /** The layout that the buyer has seen: with another one by now, the hold is refused. Absent: whichever it is. */
+  layoutVersion?: string | undefined;
 }
 
 export interface HoldResponse {
@@ -67,6 +98,40 @@ export interface HoldResponse {
   venueName: string;
   city: string;
   timeZone: string;
+}
+
+/** The four messages of a stream of calls: see kit/src/grpc-stream.ts. */
+export interface HoldCall {
+  /** Names the call on its stream. */
+  id: number;
+  /** For so long the caller waits, from when this was written. Relative, since clocks differ. */
+  patienceMs: number;
+  requestId: string;
+  request: HoldRequest | undefined;
+}
+
+export interface HoldCalls {
+  calls: HoldCall[];
+}
+
+export interface HoldRefusal {
+  code: string;
+  message: string;
+  /** JSON, or empty. */
+  details: Buffer;
+}
+
+/** One of response and refusal, in whichever order the calls are done. */
+export interface HoldReply {
+  id: number;
+  response: HoldResponse | undefined;
+  refusal: HoldRefusal | undefined;
+}
+
+export interface HoldReplies {
+  replies: HoldReply[];
+  /** Send no more calls here, and half-close: the process is about to stop. What was sent is still answered. */
+  leaving: boolean;
 }
 
 export interface ReleaseHoldRequest {
@@ -252,13 +317,16 @@ export const HeldSeat: MessageFns<HeldSeat> = {
 };
 
 function createBaseSeatList(): SeatList {
-  return { seatIds: [] };
+  return { seatIds: [], accessible: undefined };
 }
 
 export const SeatList: MessageFns<SeatList> = {
   encode(message: SeatList, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.seatIds) {
       writer.uint32(10).string(v!);
+    }
+    if (message.accessible !== undefined) {
+      writer.uint32(16).bool(message.accessible);
     }
     return writer;
   },
@@ -284,6 +352,14 @@ export const SeatList: MessageFns<SeatList> = {
             message.seatIds.push(reader.string());
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.accessible = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -302,6 +378,7 @@ export const SeatList: MessageFns<SeatList> = {
   fromPartial(object: DeepPartial<SeatList>): SeatList {
     const message = createBaseSeatList();
     message.seatIds = object.seatIds?.map((e) => e) || [];
+    message.accessible = object.accessible ?? undefined;
     return message;
   },
 };
@@ -373,8 +450,150 @@ export const SectionQuantity: MessageFns<SectionQuantity> = {
   },
 };
 
+function createBaseBestAvailable(): BestAvailable {
+  return {
+    quantity: 0,
+    sectionIds: [],
+    minAmount: undefined,
+    maxAmount: undefined,
+    accessible: 0,
+    companions: 0,
+    split: false,
+  };
+}
+
+export const BestAvailable: MessageFns<BestAvailable> = {
+  encode(message: BestAvailable, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.quantity !== 0) {
+      writer.uint32(8).int32(message.quantity);
+    }
+    for (const v of message.sectionIds) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.minAmount !== undefined) {
+      writer.uint32(24).int64(message.minAmount);
+    }
+    if (message.maxAmount !== undefined) {
+      writer.uint32(32).int64(message.maxAmount);
+    }
+    if (message.accessible !== 0) {
+      writer.uint32(40).int32(message.accessible);
+    }
+    if (message.companions !== 0) {
+      writer.uint32(48).int32(message.companions);
+    }
+    if (message.split !== false) {
+      writer.uint32(56).bool(message.split);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BestAvailable {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBestAvailable();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.quantity = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sectionIds.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.minAmount = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.maxAmount = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.accessible = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.companions = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.split = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<BestAvailable>): BestAvailable {
+    return BestAvailable.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BestAvailable>): BestAvailable {
+    const message = createBaseBestAvailable();
+    message.quantity = object.quantity ?? 0;
+    message.sectionIds = object.sectionIds?.map((e) => e) || [];
+    message.minAmount = object.minAmount ?? undefined;
+    message.maxAmount = object.maxAmount ?? undefined;
+    message.accessible = object.accessible ?? 0;
+    message.companions = object.companions ?? 0;
+    message.split = object.split ?? false;
+    return message;
+  },
+};
+
 function createBaseHoldRequest(): HoldRequest {
-  return { checkoutId: "", userId: "", eventId: "", selection: undefined };
+  return {
+    checkoutId: "",
+    userId: "",
+    eventId: "",
+    selection: undefined,
+    accessCode: undefined,
+    layoutVersion: undefined,
+  };
 }
 
 export const HoldRequest: MessageFns<HoldRequest> = {
@@ -395,6 +614,15 @@ export const HoldRequest: MessageFns<HoldRequest> = {
       case "quantity":
         SectionQuantity.encode(message.selection.value, writer.uint32(42).fork()).join();
         break;
+      case "bestAvailable":
+        BestAvailable.encode(message.selection.value, writer.uint32(50).fork()).join();
+        break;
+    }
+    if (message.accessCode !== undefined) {
+      writer.uint32(58).string(message.accessCode);
+    }
+    if (message.layoutVersion !== undefined) {
+      writer.uint32(66).string(message.layoutVersion);
     }
     return writer;
   },
@@ -452,6 +680,30 @@ export const HoldRequest: MessageFns<HoldRequest> = {
             message.selection = { $case: "quantity", value: SectionQuantity.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.selection = { $case: "bestAvailable", value: BestAvailable.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.accessCode = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.layoutVersion = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -485,7 +737,15 @@ export const HoldRequest: MessageFns<HoldRequest> = {
         }
         break;
       }
+      case "bestAvailable": {
+        if (object.selection?.value !== undefined && object.selection?.value !== null) {
+          message.selection = { $case: "bestAvailable", value: BestAvailable.fromPartial(object.selection.value) };
+        }
+        break;
+      }
     }
+    message.accessCode = object.accessCode ?? undefined;
+    message.layoutVersion = object.layoutVersion ?? undefined;
     return message;
   },
 };
@@ -673,6 +933,383 @@ export const HoldResponse: MessageFns<HoldResponse> = {
     message.venueName = object.venueName ?? "";
     message.city = object.city ?? "";
     message.timeZone = object.timeZone ?? "";
+    return message;
+  },
+};
+
+function createBaseHoldCall(): HoldCall {
+  return { id: 0, patienceMs: 0, requestId: "", request: undefined };
+}
+
+export const HoldCall: MessageFns<HoldCall> = {
+  encode(message: HoldCall, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.patienceMs !== 0) {
+      writer.uint32(16).uint32(message.patienceMs);
+    }
+    if (message.requestId !== "") {
+      writer.uint32(26).string(message.requestId);
+    }
+    if (message.request !== undefined) {
+      HoldRequest.encode(message.request, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldCall {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldCall();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.patienceMs = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.requestId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.request = HoldRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HoldCall>): HoldCall {
+    return HoldCall.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HoldCall>): HoldCall {
+    const message = createBaseHoldCall();
+    message.id = object.id ?? 0;
+    message.patienceMs = object.patienceMs ?? 0;
+    message.requestId = object.requestId ?? "";
+    message.request = (object.request !== undefined && object.request !== null)
+      ? HoldRequest.fromPartial(object.request)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHoldCalls(): HoldCalls {
+  return { calls: [] };
+}
+
+export const HoldCalls: MessageFns<HoldCalls> = {
+  encode(message: HoldCalls, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.calls) {
+      HoldCall.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldCalls {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldCalls();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.calls.push(HoldCall.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HoldCalls>): HoldCalls {
+    return HoldCalls.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HoldCalls>): HoldCalls {
+    const message = createBaseHoldCalls();
+    message.calls = object.calls?.map((e) => HoldCall.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseHoldRefusal(): HoldRefusal {
+  return { code: "", message: "", details: Buffer.alloc(0) };
+}
+
+export const HoldRefusal: MessageFns<HoldRefusal> = {
+  encode(message: HoldRefusal, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.code !== "") {
+      writer.uint32(10).string(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(18).string(message.message);
+    }
+    if (message.details.length !== 0) {
+      writer.uint32(26).bytes(message.details);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldRefusal {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldRefusal();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.details = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HoldRefusal>): HoldRefusal {
+    return HoldRefusal.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HoldRefusal>): HoldRefusal {
+    const message = createBaseHoldRefusal();
+    message.code = object.code ?? "";
+    message.message = object.message ?? "";
+    message.details = object.details ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseHoldReply(): HoldReply {
+  return { id: 0, response: undefined, refusal: undefined };
+}
+
+export const HoldReply: MessageFns<HoldReply> = {
+  encode(message: HoldReply, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint32(message.id);
+    }
+    if (message.response !== undefined) {
+      HoldResponse.encode(message.response, writer.uint32(18).fork()).join();
+    }
+    if (message.refusal !== undefined) {
+      HoldRefusal.encode(message.refusal, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldReply {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldReply();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.response = HoldResponse.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.refusal = HoldRefusal.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HoldReply>): HoldReply {
+    return HoldReply.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HoldReply>): HoldReply {
+    const message = createBaseHoldReply();
+    message.id = object.id ?? 0;
+    message.response = (object.response !== undefined && object.response !== null)
+      ? HoldResponse.fromPartial(object.response)
+      : undefined;
+    message.refusal = (object.refusal !== undefined && object.refusal !== null)
+      ? HoldRefusal.fromPartial(object.refusal)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseHoldReplies(): HoldReplies {
+  return { replies: [], leaving: false };
+}
+
+export const HoldReplies: MessageFns<HoldReplies> = {
+  encode(message: HoldReplies, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.replies) {
+      HoldReply.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.leaving !== false) {
+      writer.uint32(16).bool(message.leaving);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HoldReplies {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHoldReplies();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.replies.push(HoldReply.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leaving = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HoldReplies>): HoldReplies {
+    return HoldReplies.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HoldReplies>): HoldReplies {
+    const message = createBaseHoldReplies();
+    message.replies = object.replies?.map((e) => HoldReply.fromPartial(e)) || [];
+    message.leaving = object.leaving ?? false;
     return message;
   },
 };
@@ -1531,6 +2168,7 @@ export const SeatServiceService = {
   /**
    * Takes all of the seats or none. The same checkout id again gives the same hold.
    * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
+   * SEAT_ORPHANED (details.orphans and .alternative), SEAT_ACCESSIBLE (details.seats), LAYOUT_CHANGED (details.layoutVersion),
    * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
    * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
@@ -1542,6 +2180,16 @@ export const SeatServiceService = {
     requestDeserialize: (value: Buffer): HoldRequest => HoldRequest.decode(value),
     responseSerialize: (value: HoldResponse): Buffer => Buffer.from(HoldResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): HoldResponse => HoldResponse.decode(value),
+  },
+  /** Hold for many callers on one line that stays open: a message carries the calls, or the replies, of a moment. */
+  holds: {
+    path: "/onsale.inventory.v1.SeatService/Holds" as const,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: (value: HoldCalls): Buffer => Buffer.from(HoldCalls.encode(value).finish()),
+    requestDeserialize: (value: Buffer): HoldCalls => HoldCalls.decode(value),
+    responseSerialize: (value: HoldReplies): Buffer => Buffer.from(HoldReplies.encode(value).finish()),
+    responseDeserialize: (value: Buffer): HoldReplies => HoldReplies.decode(value),
   },
   /** Frees what the hold still has. Releasing twice, or a hold that is gone, is fine. */
   releaseHold: {
@@ -1608,10 +2256,13 @@ export interface SeatServiceServer extends UntypedServiceImplementation {
   /**
    * Takes all of the seats or none. The same checkout id again gives the same hold.
    * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
+   * SEAT_ORPHANED (details.orphans and .alternative), SEAT_ACCESSIBLE (details.seats), LAYOUT_CHANGED (details.layoutVersion),
    * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
    * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold: handleUnaryCall<HoldRequest, HoldResponse>;
+  /** Hold for many callers on one line that stays open: a message carries the calls, or the replies, of a moment. */
+  holds: handleBidiStreamingCall<HoldCalls, HoldReplies>;
   /** Frees what the hold still has. Releasing twice, or a hold that is gone, is fine. */
   releaseHold: handleUnaryCall<ReleaseHoldRequest, ReleaseHoldResponse>;
   /**
@@ -1633,6 +2284,7 @@ export interface SeatServiceClient extends Client {
   /**
    * Takes all of the seats or none. The same checkout id again gives the same hold.
    * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
+   * SEAT_ORPHANED (details.orphans and .alternative), SEAT_ACCESSIBLE (details.seats), LAYOUT_CHANGED (details.layoutVersion),
    * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
    * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
@@ -1648,6 +2300,10 @@ export interface SeatServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: HoldResponse) => void,
   ): ClientUnaryCall;
+  /** Hold for many callers on one line that stays open: a message carries the calls, or the replies, of a moment. */
+  holds(): ClientDuplexStream<HoldCalls, HoldReplies>;
+  holds(options: Partial<CallOptions>): ClientDuplexStream<HoldCalls, HoldReplies>;
+  holds(metadata: Metadata, options?: Partial<CallOptions>): ClientDuplexStream<HoldCalls, HoldReplies>;
   /** Frees what the hold still has. Releasing twice, or a hold that is gone, is fine. */
   releaseHold(
     request: ReleaseHoldRequest,
