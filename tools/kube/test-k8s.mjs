@@ -1,0 +1,496 @@
+// npm run test:k8s: shows on a real cluster (any KUBECONFIG) what the chart promises, step by step, and keeps what it printed.
+//   -- --log FILE      where the output is kept, besides the terminal (docs/kubernetes-run.log)
+//   -- --namespace N   of the shop (onsale-test); N-outside has the crowd. Both are made, and deleted at the end
+//   -- --steps a,b     only these: install, test, kill, upgrade, scale, uninstall
+//   -- --keep          leaves everything as it is at the end
+// The images must be in the cluster (npm run images -- --load).
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const { values: options } = parseArgs({
+  args: process.argv.slice(2).filter((arg) => arg !== "--"),
+  options: {
+    log: { type: "string", default: "docs/kubernetes-run.log" },
+    namespace: { type: "string", default: "onsale-test" },
+    steps: { type: "string", default: "install,test,kill,upgrade,scale,uninstall" },
+    keep: { type: "boolean", default: false },
+    seconds: { type: "string", default: "120" },
+  },
+});
+const shop = options.namespace;
+const outside = `${shop}-outside`;
+const release = "onsale";
+const host = "shop.test";
+const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+const ownHelm = join(root, ".cache/go/bin/helm");
+const helmProgram = existsSync(ownHelm) ? ownHelm : "helm";
+const startedAt = Date.now();
+const kept = [];
+let failed = 0;
+
+function say(line) {
+  const stamped = `${((Date.now() - startedAt) / 1000).toFixed(0).padStart(5)} s  ${line}`;
+  kept.push(stamped);
+  process.stdout.write(`${stamped}\n`);
+}
+function check(what, isTrue, more = "") {
+  if (!isTrue) failed += 1;
+  say(`${isTrue ? "ok     " : "FAILED "}${what}${more ? `: ${more}` : ""}`);
+}
+
+/** What it printed. Throws with its last words when it fails. */
+function run(program, args, { input, quiet = false } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
+    let [out, err] = ["", ""];
+    child.stdout.on("data", (chunk) => {
+      out += chunk;
+    });
+    child.stderr.on("data", (chunk) => {
+      err += chunk;
+    });
+    child.once("error", reject);
+    child.once("close", (code) => {
+      if (code === 0) resolve(out);
+      else if (quiet) resolve(undefined);
+      else reject(new Error(`${program} ${args.join(" ")}: ${(err || out).trim().slice(-2_000)}`));
+    });
+    child.stdin.end(input ?? "");
+  });
+}
+const kubectl = (...args) => run("kubectl", args);
+const helm = (...args) => run(helmProgram, [...args, "--namespace", shop]);
+const inShop = (...args) => kubectl("--namespace", shop, ...args);
+const json = async (...args) => JSON.parse(await kubectl(...args, "--output", "json"));
+const apply = (...objects) =>
+  run("kubectl", ["apply", "--filename", "-"], {
+    input: objects.map((one) => (typeof one === "string" ? one : JSON.stringify(one))).join("\n---\n"),
+  });
+
+async function until(what, met, seconds = 300) {
+  for (const giveUpAt = Date.now() + seconds * 1000; Date.now() < giveUpAt; await pause(1_000))
+    if (await met().catch(() => false)) return;
+  throw new Error(`it did not come to this within ${seconds} s: ${what}`);
+}
+
+// ---- outside: a way in, and a crowd
+
+const restricted = {
+  runAsNonRoot: true,
+  runAsUser: 1000,
+  seccompProfile: { type: "RuntimeDefault" },
+};
+const contained = { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } };
+const image = `onsale/gateway:${version}`;
+
+async function makeOutside() {
+  const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
+  const scripts = Object.fromEntries(
+    ["test-ingress.mjs", "test-sale.mjs"].map((name) => [name, readFileSync(join(root, "tools/kube", name), "utf8")]),
+  );
+  const account = { kind: "ServiceAccount", name: "ingress", namespace: outside };
+  await apply(
+    { apiVersion: "v1", kind: "Namespace", metadata: { name: outside, labels } },
+    { apiVersion: "v1", kind: "ConfigMap", metadata: { name: "scripts", namespace: outside }, data: scripts },
+    { apiVersion: "v1", kind: "ServiceAccount", metadata: { name: "ingress", namespace: outside } },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: { name: outside },
+      rules: [{ apiGroups: ["networking.k8s.io"], resources: ["ingresses"], verbs: ["list"] }],
+    },
+    {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRoleBinding",
+      metadata: { name: outside },
+      roleRef: { apiGroup: "rbac.authorization.k8s.io", kind: "ClusterRole", name: outside },
+      subjects: [account],
+    },
+    {
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: { name: "ingress", namespace: outside },
+      spec: { selector: { app: "ingress" }, ports: [{ port: 8080 }] },
+    },
+    {
+      apiVersion: "apps/v1",
+      kind: "Deployment",
+      metadata: { name: "ingress", namespace: outside },
+      spec: {
+        selector: { matchLabels: { app: "ingress" } },
+        template: {
+          metadata: { labels: { app: "ingress" } },
+          spec: {
+            serviceAccountName: "ingress",
+            securityContext: restricted,
+            containers: [
+              {
+                name: "ingress",
+                image,
+                command: ["node", "/scripts/test-ingress.mjs"],
+                env: [
+                  { name: "SHOP_NAMESPACE", value: shop },
+                  { name: "NODE_EXTRA_CA_CERTS", value: "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt" },
+                ],
+                securityContext: contained,
+                readinessProbe: { httpGet: { path: "/ingress-healthz", port: 8080 } },
+                volumeMounts: [{ name: "scripts", mountPath: "/scripts" }],
+              },
+            ],
+            volumes: [{ name: "scripts", configMap: { name: "scripts" } }],
+          },
+        },
+      },
+    },
+  );
+  await kubectl("--namespace", outside, "rollout", "status", "deployment/ingress", "--timeout=120s");
+}
+
+/** Starts a sale and answers what becomes of it: { during: resolves once it is running, report: resolves at its end }. */
+function sale(name, { seconds, buyers = 4, slowSeconds = 0 }) {
+  const pod = {
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name, namespace: outside },
+    spec: {
+      restartPolicy: "Never",
+      automountServiceAccountToken: false,
+      securityContext: restricted,
+      containers: [
+        {
+          name: "sale",
+          image,
+          command: ["node", "/scripts/test-sale.mjs"],
+          env: Object.entries({
+            SHOP_URL: `http://ingress.${outside}.svc.cluster.local:8080`,
+            SHOP_HOST: host,
+            BUYERS: String(buyers),
+            SECONDS: String(seconds),
+            SLOW_SECONDS: String(slowSeconds),
+            OPERATOR_EMAIL: "operator@example.test",
+            OPERATOR_PASSWORD: "seven lanterns at dusk", // the demo's, known to everybody
+          }).map(([key, value]) => ({ name: key, value })),
+          securityContext: contained,
+          volumeMounts: [{ name: "scripts", mountPath: "/scripts" }],
+        },
+      ],
+      volumes: [{ name: "scripts", configMap: { name: "scripts" } }],
+    },
+  };
+  const logs = () => kubectl("--namespace", outside, "logs", name);
+  const phase = async () => (await json("--namespace", outside, "get", "pod", name)).status.phase;
+  return {
+    async begin() {
+      await kubectl("--namespace", outside, "delete", "pod", name, "--ignore-not-found");
+      await apply(pod);
+      await until(
+        "the crowd is there",
+        async () => (await logs()).includes('"began"') || (await phase()) === "Failed",
+        180,
+      );
+    },
+    async end() {
+      await until("the crowd has left", async () => ["Succeeded", "Failed"].includes(await phase()), seconds + 600);
+      const lines = (await logs()).trim().split("\n");
+      if ((await phase()) === "Failed") throw new Error(`the crowd broke down: ${lines.slice(-5).join("\n")}`);
+      return JSON.parse(lines.at(-1) ?? "");
+    },
+  };
+}
+
+/** Every set of books: what buyers saw, who owns which seat, and what Stripe keeps. */
+async function audit(report, { mayFail }) {
+  const by = {};
+  for (const { status } of report.checkouts) by[status] = (by[status] ?? 0) + 1;
+  const total = Object.values(report.answers).reduce((sum, count) => sum + count, 0);
+  say(
+    `       ${total} requests: ${Object.entries(report.answers)
+      .map(([kind, count]) => `${count} × ${kind}`)
+      .join(", ")}`,
+  );
+  say(
+    `       ${report.checkouts.length} checkouts: ${JSON.stringify(by)}; slowest ${Math.max(...report.checkouts.map(({ seconds }) => seconds)).toFixed(1)} s`,
+  );
+  const ends = ["completed", "cancelled", "expired", "refunded"];
+  const open = report.checkouts.filter(({ status }) => !ends.includes(status));
+  check(
+    "every checkout has ended",
+    open.length === 0,
+    open.map(({ checkoutId, status }) => `${checkoutId} ${status}`).join(", "),
+  );
+  check("something was sold", (by.completed ?? 0) > 0);
+  const bought = report.checkouts.filter(({ status }) => status === "completed").flatMap(({ seats }) => seats);
+  check(`no seat was sold twice (${bought.length} sold)`, new Set(bought).size === bought.length);
+  check(
+    "the buyers' tickets are for the seats that they bought",
+    JSON.stringify([...report.owned].sort()) === JSON.stringify([...bought].sort()),
+    `${report.owned.length} tickets`,
+  );
+  check("the seat map says the same", report.totals.sold === bought.length, `${report.totals.sold} sold`);
+  const ledger = JSON.parse(
+    await kubectl("get", "--raw", `/api/v1/namespaces/${shop}/services/${release}-stripe-sim:12111/proxy/_sim/ledger`),
+  );
+  const ours = ledger.payment_intents.filter(({ metadata }) => metadata.eventId === report.eventId);
+  const keeps = ours.reduce((sum, { captured, refunded }) => sum + captured - refunded, 0);
+  check("Stripe keeps exactly what the tickets cost", keeps === bought.length * 4950, `${keeps} minor units`);
+  check(
+    "no money is left reserved",
+    ours.every(({ authorized, captured, released }) => authorized === captured + released),
+  );
+  const kinds = {};
+  for (const { kind } of report.failures) kinds[kind] = (kinds[kind] ?? 0) + 1;
+  const listed = Object.entries(kinds)
+    .map(([kind, count]) => `${count} × ${kind}`)
+    .join(", ");
+  if (mayFail)
+    say(
+      `       ${report.failures.length} requests failed in the middle and were sent again${listed && `: ${listed}`}; ${report.retryable} retryable refusals`,
+    );
+  else {
+    check(
+      `no request failed beyond a retryable refusal (${report.retryable} of those)`,
+      report.failures.length === 0,
+      listed,
+    );
+    for (const failure of report.failures.slice(0, 10)) say(`       ${JSON.stringify(failure)}`);
+  }
+}
+
+// ---- the steps
+
+const settings = [
+  ...["--values", "charts/onsale/values-demo.yaml"],
+  ...["--set", "ingress.enabled=true", "--set", `ingress.host=${host}`, "--set", `publicUrl=http://${host}`],
+  ...["--set", `tests.url=http://ingress.${outside}.svc.cluster.local:8080`, "--set", `tests.host=${host}`],
+  // A crowd that signs up at once on two cores: passwords that cost less.
+  ...[
+    "--set-string",
+    "services.account.config.ARGON2_MEMORY_KIB=1024",
+    "--set-string",
+    "services.account.config.ARGON2_PASSES=1",
+  ],
+];
+const upgrade = (...more) =>
+  helm("upgrade", release, "charts/onsale", ...settings, ...more, "--wait", "--timeout", "15m");
+const podsOf = async (component) =>
+  (await json("--namespace", shop, "get", "pods", "--selector", `app.kubernetes.io/component=${component}`)).items;
+const rounds = { gateway: 0, inventory: 0, replicas: 1, build: "first" };
+const rollouts = () => [
+  ...["--set-string", `services.gateway.podAnnotations.round=${rounds.gateway}`],
+  ...["--set-string", `services.inventory.podAnnotations.round=${rounds.inventory}`],
+  ...[
+    "--set",
+    `services.gateway.replicas=${rounds.replicas}`,
+    "--set",
+    `services.inventory.replicas=${rounds.replicas}`,
+  ],
+  ...["--set-string", `services.worker.config.BUILD_ID=${rounds.build}`],
+];
+
+const steps = {
+  async install() {
+    const namespaced = (file) =>
+      readFileSync(join(root, "k8s", file), "utf8").replaceAll(/(name|namespace): onsale$/gm, `$1: ${shop}`);
+    await apply(namespaced("namespace.yaml"), namespaced("default-deny.yaml"));
+    await makeOutside();
+    const began = Date.now();
+    await helm("install", release, "charts/onsale", ...settings, ...rollouts(), "--wait", "--timeout", "15m");
+    check("helm install of the demo: everything is ready", true, `${((Date.now() - began) / 1000).toFixed(0)} s`);
+    const pods = (await json("--namespace", shop, "get", "pods")).items.filter(
+      ({ status }) => status.phase !== "Succeeded",
+    );
+    for (const { metadata, status } of pods)
+      say(`       ${metadata.name}: ${status.phase}, ${status.containerStatuses[0].restartCount} restarts`);
+    check("every pod passes the restricted Pod Security Standard, which the namespace enforces", pods.length >= 10);
+  },
+
+  async test() {
+    const output = await helm("test", release, "--logs", "--timeout", "5m");
+    for (const line of output.split("\n").filter((one) => /shop answers|on sale|holds|Paid|seat map/i.test(one)))
+      say(`       ${line}`);
+    check("helm test buys a ticket through the ingress", /Everything works/.test(output));
+  },
+
+  async kill() {
+    const victims = [
+      "gateway",
+      "worker",
+      "inventory",
+      "payment",
+      "ticket",
+      "account",
+      "stripe-sim",
+      "valkey",
+      "mongodb",
+      "temporal",
+    ];
+    const seconds = Math.max(Number(options.seconds), victims.length * 20);
+    const crowd = sale("sale-while-killing", { seconds });
+    await crowd.begin();
+    for (const victim of victims) {
+      const [pod] = (await podsOf(victim)).filter(({ metadata }) => !metadata.deletionTimestamp);
+      await inShop("delete", "pod", pod.metadata.name, "--grace-period=0", "--force", "--wait=false");
+      const at = Date.now();
+      await until(`another ${victim}`, async () =>
+        (await podsOf(victim)).some(
+          ({ metadata, status }) =>
+            metadata.uid !== pod.metadata.uid &&
+            !metadata.deletionTimestamp &&
+            status.conditions?.some(({ type, status: is }) => type === "Ready" && is === "True"),
+        ),
+      );
+      say(`       ${victim} was killed; another is ready after ${((Date.now() - at) / 1000).toFixed(0)} s`);
+      await pause(5_000);
+    }
+    await audit(await crowd.end(), { mayFail: true });
+  },
+
+  async upgrade() {
+    const crowd = sale("sale-while-upgrading", { seconds: Math.max(Number(options.seconds), 240), slowSeconds: 45 });
+    await crowd.begin();
+    await pause(5_000);
+    for (const part of ["gateway", "inventory", "worker"]) {
+      if (part === "worker") rounds.build = "second";
+      else rounds[part] += 1;
+      const old = (await podsOf(part)).map(({ metadata }) => metadata.uid);
+      const at = Date.now();
+      await upgrade(...rollouts());
+      say(`       ${part}: rolled after ${((Date.now() - at) / 1000).toFixed(0)} s`);
+      if (part === "worker") {
+        const draining = (await podsOf(part)).filter(({ metadata }) => old.includes(metadata.uid));
+        say(`       ${draining.length} worker(s) of the old build work on for their checkouts`);
+        await until(
+          "the old build's workers have gone",
+          async () => !(await podsOf(part)).some(({ metadata }) => old.includes(metadata.uid)),
+          600,
+        );
+        say(`       the old build's workers have gone after ${((Date.now() - at) / 1000).toFixed(0)} s`);
+      }
+    }
+    const report = await crowd.end();
+    await audit(report, { mayFail: false });
+    const slow = report.checkouts.filter(({ isSlow }) => isSlow);
+    check(
+      "checkouts that were held over a roll-out completed",
+      slow.length > 0 && slow.every(({ status }) => status === "completed"),
+      `${slow.length} of them`,
+    );
+  },
+
+  async scale() {
+    rounds.replicas = 3;
+    const at = Date.now();
+    await upgrade(...rollouts());
+    check(
+      "gateway and inventory run three times",
+      (await podsOf("gateway")).length === 3 && (await podsOf("inventory")).length === 3,
+      `${((Date.now() - at) / 1000).toFixed(0)} s`,
+    );
+    const crowd = sale("sale-on-three", { seconds: 150, buyers: 6 });
+    await crowd.begin();
+    await audit(await crowd.end(), { mayFail: false });
+    for (const [component, metric] of [
+      ["gateway", "onsale_http_seconds_count"],
+      ["inventory", "onsale_rpc_seconds_count"],
+    ]) {
+      const counts = [];
+      for (const { metadata } of await podsOf(component)) {
+        const text = await kubectl(
+          "get",
+          "--raw",
+          `/api/v1/namespaces/${shop}/pods/${metadata.name}:9090/proxy/metrics`,
+        );
+        counts.push(
+          text
+            .split("\n")
+            .filter((line) => line.startsWith(metric) && !/route="\/(readyz|healthz|metrics)"/.test(line))
+            .reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0),
+        );
+      }
+      check(
+        `each pod of ${component} has worked`,
+        counts.every((count) => count > 0),
+        counts.join(", "),
+      );
+    }
+  },
+
+  async uninstall() {
+    await helm("uninstall", release, "--wait", "--timeout", "15m");
+    await until(
+      "the pods have gone",
+      async () =>
+        (await json("--namespace", shop, "get", "pods")).items.every(
+          ({ status }) => status.phase === "Succeeded" || status.phase === "Failed",
+        ),
+      600,
+    );
+    const kinds = (await kubectl("api-resources", "--verbs=list", "--namespaced", "--output=name"))
+      .trim()
+      .split("\n")
+      .filter((kind) => !/events|endpoints|endpointslices|\.metrics\.k8s\.io/.test(kind));
+    const left = [];
+    for (const kind of kinds) {
+      const found = await run("kubectl", ["--namespace", shop, "get", kind, "--output", "name"], { quiet: true });
+      left.push(
+        ...(found ?? "")
+          .trim()
+          .split("\n")
+          .filter((name) => name !== ""),
+      );
+    }
+    // The namespace's own, of Kubernetes and of k8s/.
+    const own = [
+      "configmap/kube-root-ca.crt",
+      "serviceaccount/default",
+      "networkpolicy.networking.k8s.io/default-deny",
+      `pod/${release}-test`,
+    ];
+    const strays = left.filter((name) => !own.includes(name) && !name.startsWith("persistentvolumeclaim/"));
+    check("helm uninstall leaves nothing but volumes", strays.length === 0, strays.join(", "));
+    say(`       kept: ${left.filter((name) => name.startsWith("persistentvolumeclaim/")).join(", ")}`);
+  },
+};
+
+async function cleanUp() {
+  for (const name of [shop, outside]) await kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=false");
+  for (const kind of ["clusterrole", "clusterrolebinding"])
+    await kubectl("delete", kind, outside, "--ignore-not-found");
+}
+
+const chosen = options.steps.split(",");
+const unknown = chosen.filter((name) => steps[name] === undefined);
+if (unknown.length > 0) {
+  process.stderr.write(`There is no step ${unknown.join(", ")}; there are ${Object.keys(steps).join(", ")}.\n`);
+  process.exit(2);
+}
+const nodes = await json("get", "nodes").catch((error) => {
+  process.stderr.write(`No cluster answers; set KUBECONFIG. ${error.message}\n`);
+  process.exit(2);
+});
+say(
+  `onsale ${version} on Kubernetes ${nodes.items[0].status.nodeInfo.kubeletVersion}, ${nodes.items.length} node(s), ${nodes.items[0].status.capacity.cpu} CPUs`,
+);
+for (const name of chosen) {
+  say(`── ${name}`);
+  try {
+    await steps[name]();
+  } catch (error) {
+    check(name, false, error.message);
+    const pods = await run("kubectl", ["--namespace", shop, "get", "pods", "--output", "wide"], { quiet: true });
+    for (const line of (pods ?? "").trim().split("\n")) say(`       ${line}`);
+    break;
+  }
+}
+say(
+  "Not shown here: NetworkPolicies, where the cluster's network does not enforce them; autoscaling by CPU, which needs metrics-server.",
+);
+say(failed === 0 ? "everything as promised" : `${failed} failed`);
+writeFileSync(join(root, options.log), `${kept.join("\n")}\n`);
+if (!options.keep) await cleanUp();
+process.exit(failed === 0 ? 0 : 1);
