@@ -1,0 +1,258 @@
+// One checkout: the time that is left, paying, and what became of it. The server's state decides what is shown, so a reload, the
+// back button or a second tab change nothing.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useEffect, useState } from "react";
+import { useLocation, useSearchParams } from "wouter";
+import { ApiError, answered, api, type Checkout, newKey } from "../../api/client.js";
+import { money } from "../../format.js";
+import { useInstallation } from "../../installation.js";
+import { useSession } from "../../session.js";
+import { useText } from "../../text.js";
+import { Button, ButtonLink } from "../../ui/button.js";
+import { Countdown, useTimeLeft } from "../../ui/countdown.js";
+import { Notice, Problem, Skeleton } from "../../ui/notice.js";
+import { Title } from "../../ui/page.js";
+import { StripeCard } from "./stripe-card.js";
+
+const settled = ["completed", "expired", "cancelled", "refunded"];
+
+export function CheckoutPage({ checkoutId }: { checkoutId: string }) {
+  const text = useText();
+  const session = useSession();
+  const [, go] = useLocation();
+  useEffect(() => {
+    if (session.kind === "out") go(`/login?next=${encodeURIComponent(`/checkouts/${checkoutId}`)}`, { replace: true });
+  }, [session.kind, go, checkoutId]);
+  const checkout = useQuery({
+    queryKey: ["checkout", checkoutId],
+    enabled: session.kind === "in",
+    queryFn: ({ signal }) =>
+      answered(api.GET("/v1/checkouts/{checkoutId}", { signal, params: { path: { checkoutId } } })),
+    // Held: another tab or the bank may change it. Being decided: soon.
+    refetchInterval: ({ state: { data } }) =>
+      !data || settled.includes(data.status) ? false : data.status === "paying" ? 1_000 : 3_000,
+    refetchOnWindowFocus: true,
+    staleTime: 0,
+  });
+  if (checkout.isError) return <Problem error={checkout.error} retry={() => void checkout.refetch()} />;
+  if (!checkout.data)
+    return (
+      <div className="grid gap-4" role="status" aria-label={text("loading")}>
+        <Skeleton className="h-10 w-1/2" />
+        <Skeleton className="h-64" />
+      </div>
+    );
+  return <Standing checkout={checkout.data} />;
+}
+
+function Standing({ checkout }: { checkout: Checkout }) {
+  const text = useText();
+  const { status, amount, currency } = checkout;
+  return (
+    <div className="mx-auto grid max-w-2xl gap-4">
+      <Title page={text("checkoutTitle")}>{text("checkoutTitle")}</Title>
+      <div aria-live="polite" className="grid gap-4">
+        {status === "held" ? <Held checkout={checkout} /> : undefined}
+        {status === "paying" ? (
+          <Notice title={text("statusPaying")} live>
+            <p>{text("statusPayingText")}</p>
+            <progress className="mt-3 w-full" aria-label={text("statusPaying")} />
+          </Notice>
+        ) : undefined}
+        {status === "requires_action" ? (
+          <Notice tone="warn" title={text("statusAction")} live>
+            {checkout.actionUrl ? (
+              <a
+                href={checkout.actionUrl}
+                className="mt-3 inline-flex min-h-11 items-center rounded-lg bg-accent px-4 font-semibold text-on-accent no-underline"
+              >
+                {text("approve")}
+              </a>
+            ) : (
+              text("loading")
+            )}
+          </Notice>
+        ) : undefined}
+        {status === "completed" ? (
+          <Notice tone="good" title={text("statusCompleted")} live>
+            <p>{text("statusCompletedText")}</p>
+            <ButtonLink look="main" to="/tickets" className="mt-3">
+              {text("showTickets")}
+            </ButtonLink>
+          </Notice>
+        ) : undefined}
+        {status === "expired" ? (
+          <Ended eventId={checkout.eventId} title={text("deadlineOver")} told={text("deadlineOverText")} />
+        ) : undefined}
+        {status === "cancelled" ? (
+          <Ended eventId={checkout.eventId} title={text("statusCancelled")} told={text("statusCancelledText")} />
+        ) : undefined}
+        {status === "refunded" ? (
+          <Notice title={text("statusRefunded")} live>
+            {text("statusRefundedText")}
+          </Notice>
+        ) : undefined}
+      </div>
+      <section className="rounded-xl border border-line bg-paper p-4">
+        <ul className="divide-y divide-line">
+          {checkout.seats.map((seat) => (
+            <li key={seat.seatId} className="flex justify-between gap-4 py-2">
+              <span>
+                {seat.row
+                  ? text("seatName", { section: seat.section, row: seat.row, number: seat.number })
+                  : text("placeName", { section: seat.section })}
+              </span>
+              <span className="tabular-nums">{money(seat.amount, currency, text.locale)}</span>
+            </li>
+          ))}
+        </ul>
+        <p className="flex justify-between border-t-2 border-line pt-3 text-lg font-bold">
+          <span>{text("total")}</span>
+          <span className="tabular-nums">{money(amount, currency, text.locale)}</span>
+        </p>
+        <p className="text-sm text-soft">{text("allIn")}</p>
+      </section>
+    </div>
+  );
+}
+
+function Ended({ eventId, title, told }: { eventId: string; title: string; told: string }) {
+  const text = useText();
+  return (
+    <Notice tone="warn" title={title} live>
+      <p>{told}</p>
+      <ButtonLink look="main" to={`/events/${eventId}/seats`} className="mt-3">
+        {text("chooseAgain")}
+      </ButtonLink>
+    </Notice>
+  );
+}
+
+/** The Idempotency-Key of paying with this method, the same after a reload and in every tab: asking twice is paying once. */
+function paymentKey(checkoutId: string, paymentMethodId: string): string {
+  const name = `onsale.pay.${checkoutId}.${paymentMethodId}`;
+  const known = localStorage.getItem(name) ?? newKey();
+  localStorage.setItem(name, known);
+  return known;
+}
+
+function Held({ checkout }: { checkout: Checkout }) {
+  const text = useText();
+  const queries = useQueryClient();
+  const installation = useInstallation();
+  const [params, setParams] = useSearchParams();
+  const [sure, setSure] = useState(false);
+  const { checkoutId, amount, currency, decline } = checkout;
+  const deadline = Date.parse(checkout.deadline ?? "");
+  const { seconds } = useTimeLeft(deadline);
+  const method = params.get("payment_method") ?? undefined;
+  const forget = () => setParams({}, { replace: true });
+  const refresh = () => queries.invalidateQueries({ queryKey: ["checkout", checkoutId] });
+
+  const pay = useMutation({
+    mutationFn: (paymentMethodId: string) =>
+      answered(
+        api.POST("/v1/checkouts/{checkoutId}/payment", {
+          params: {
+            path: { checkoutId },
+            header: { "Idempotency-Key": paymentKey(checkoutId, paymentMethodId) },
+          },
+          body: { paymentMethodId },
+        }),
+      ),
+    retry: (failures, error) => failures < 4 && error instanceof ApiError && error.retryable,
+    onSuccess: (paid) => {
+      if (paid.status === "declined") forget();
+      else queries.setQueryData(["checkout", checkoutId], paid);
+    },
+    onSettled: refresh,
+  });
+  const giveBack = useMutation({
+    mutationFn: () => answered(api.DELETE("/v1/checkouts/{checkoutId}", { params: { path: { checkoutId } } })),
+    onSettled: refresh,
+  });
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: asks once, when the time is over
+  useEffect(() => {
+    if (seconds === 0) void refresh();
+  }, [seconds === 0]);
+
+  const label = text("pay", { amount: money(amount, currency, text.locale) });
+  const cardPage = installation.data?.cardPageUrl;
+  const backHere = new URL(`/checkouts/${checkoutId}`, location.origin).href;
+  return (
+    <>
+      <div className={`rounded-xl border-2 bg-paper p-4 ${seconds <= 60 ? "border-accent" : "border-line"}`}>
+        <p className="flex flex-wrap items-baseline justify-between gap-x-4">
+          <span className="text-soft">{text("deadlineLabel")}</span>
+          <Countdown untilMs={deadline} className="text-3xl font-extrabold" />
+        </p>
+        <p role={seconds <= 60 ? "alert" : undefined} className="mt-1 text-sm text-soft">
+          {seconds <= 60 ? text("deadlineSoon") : text("extendNever")}
+        </p>
+      </div>
+      {decline && !method ? (
+        <Notice tone="bad" title={text("declined", { message: decline.message })} live>
+          {text("declinedTry")}
+        </Notice>
+      ) : undefined}
+      {pay.isError ? <Problem error={pay.error} retry={() => method && pay.mutate(method)} /> : undefined}
+      {giveBack.isError ? <Problem error={giveBack.error} retry={() => giveBack.mutate()} /> : undefined}
+      <div className="grid gap-3 rounded-xl border border-line bg-paper p-4">
+        {installation.data?.stripePublishableKey ? (
+          <StripeCard
+            publishableKey={installation.data.stripePublishableKey}
+            amount={amount}
+            currency={currency}
+            label={label}
+            busy={pay.isPending}
+            onMethod={pay.mutate}
+          />
+        ) : method ? (
+          <>
+            <p>{text("cardReady")}</p>
+            <Button look="main" disabled={pay.isPending || seconds === 0} onClick={() => pay.mutate(method)}>
+              {pay.isPending ? text("statusPaying") : label}
+            </Button>
+            <Button look="quiet" disabled={pay.isPending} onClick={forget}>
+              {text("otherCard")}
+            </Button>
+          </>
+        ) : cardPage ? (
+          <>
+            <a
+              href={`${cardPage}?return_url=${encodeURIComponent(backHere)}`}
+              className="inline-flex min-h-11 items-center justify-center rounded-lg bg-accent px-4 font-semibold text-on-accent no-underline"
+            >
+              {text("payCard")}
+            </a>
+            <p className="text-sm text-soft">
+              {text("cardElsewhere")} {text("testCards")}
+            </p>
+          </>
+        ) : installation.isError ? (
+          <Problem error={installation.error} retry={() => void installation.refetch()} />
+        ) : (
+          <Skeleton className="h-11" />
+        )}
+        {sure ? (
+          <div role="alertdialog" aria-label={text("giveBack")} className="grid gap-2 border-t border-line pt-3">
+            <p>{text("giveBackSure")}</p>
+            <div className="flex flex-wrap gap-2">
+              <Button disabled={giveBack.isPending} onClick={() => giveBack.mutate()}>
+                {text("giveBack")}
+              </Button>
+              <Button look="quiet" onClick={() => setSure(false)}>
+                {text("keepSeats")}
+              </Button>
+            </div>
+          </div>
+        ) : (
+          <Button look="quiet" disabled={pay.isPending} onClick={() => setSure(true)}>
+            {text("giveBack")}
+          </Button>
+        )}
+      </div>
+    </>
+  );
+}

@@ -1,0 +1,132 @@
+// Who is logged in. The access token lives in this tab's memory; the refresh token in a cookie that no script can read.
+import { useSyncExternalStore } from "react";
+import { type Account, ApiError, answered, api, credentials, newKey } from "./api/client.js";
+
+export type SessionState =
+  | { readonly kind: "unknown" }
+  | { readonly kind: "out" }
+  | { readonly kind: "in"; readonly account: Account };
+
+interface Tokens {
+  readonly account: Account;
+  readonly accessToken: string;
+  readonly expiresAtMs: number;
+}
+
+// Says that there may be a session, nothing more: a first visit need not ask for one.
+const hint = "onsale.session";
+// The Idempotency-Key of a refresh under way: if the page is left before its answer, the next one asks for that answer again.
+const pendingKey = "onsale.refresh-key";
+const soonMs = 30_000;
+
+let tokens: Tokens | undefined;
+let state: SessionState = localStorage.getItem(hint) ? { kind: "unknown" } : { kind: "out" };
+const listeners = new Set<() => void>();
+const otherTabs = new BroadcastChannel("onsale.session");
+
+function become(next: SessionState): void {
+  state = next;
+  for (const listener of listeners) listener();
+}
+
+function keep(given: Tokens): void {
+  tokens = given;
+  localStorage.setItem(hint, "1");
+  become({ kind: "in", account: given.account });
+}
+
+function drop(): void {
+  tokens = undefined;
+  localStorage.removeItem(hint);
+  localStorage.removeItem(pendingKey);
+  void caches.delete("onsale.tickets");
+  become({ kind: "out" });
+}
+
+otherTabs.onmessage = ({ data }: MessageEvent<Tokens | "out">) => {
+  if (data === "out") drop();
+  else keep(data);
+};
+
+const read = (session: { account: Account; accessToken: string; expiresAt: string }): Tokens => ({
+  account: session.account,
+  accessToken: session.accessToken,
+  expiresAtMs: Date.parse(session.expiresAt),
+});
+
+/** One refresh at a time over all tabs; whoever waited takes what the other got. */
+async function refresh(had: string | undefined): Promise<void> {
+  await navigator.locks.request("onsale.session", async () => {
+    if (tokens && tokens.accessToken !== had && tokens.expiresAtMs - soonMs > Date.now()) return;
+    const key = localStorage.getItem(pendingKey) ?? newKey();
+    localStorage.setItem(pendingKey, key);
+    try {
+      const given = read(
+        await answered(
+          api.POST("/v1/sessions/refresh", {
+            params: { header: { "Idempotency-Key": key } },
+            body: { cookie: true },
+          }),
+        ),
+      );
+      localStorage.removeItem(pendingKey);
+      keep(given);
+      otherTabs.postMessage(given);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      // Used with another cookie before: its answer was had, so this is a new refresh.
+      if (error.code === "IDEMPOTENCY_KEY_REUSED") localStorage.removeItem(pendingKey);
+      else if (error.status === 401) drop();
+      if (state.kind === "unknown" && !error.retryable) drop();
+      throw error;
+    }
+  });
+}
+
+async function currentToken(renew: boolean): Promise<string | undefined> {
+  if (state.kind === "out") return undefined;
+  const had = tokens?.accessToken;
+  if (renew || !tokens || tokens.expiresAtMs - soonMs <= Date.now())
+    await refresh(had).catch((error: unknown) => {
+      // The old token may do for now; what it is refused, the page shows. Without any, say why there is none.
+      if (!(error instanceof ApiError) || (!tokens && error.retryable)) throw error;
+    });
+  return tokens?.accessToken;
+}
+credentials.token = currentToken;
+
+/** Without a connection it stays unknown who is here, and is asked again when there is one. */
+export async function restoreSession(): Promise<void> {
+  if (state.kind === "unknown") await currentToken(false).catch(() => undefined);
+  if (state.kind === "unknown") addEventListener("online", () => void restoreSession(), { once: true });
+}
+
+export async function logIn(email: string, password: string): Promise<void> {
+  const given = read(await answered(api.POST("/v1/sessions", { body: { email, password, cookie: true } })));
+  keep(given);
+  otherTabs.postMessage(given);
+}
+
+export async function signUp(name: string, email: string, password: string): Promise<void> {
+  await answered(
+    api.POST("/v1/accounts", { params: { header: { "Idempotency-Key": newKey() } }, body: { name, email, password } }),
+  );
+  await logIn(email, password);
+}
+
+/** Here, or on every device. */
+export async function logOut(where: "here" | "everywhere"): Promise<void> {
+  await answered(where === "here" ? api.DELETE("/v1/sessions/current") : api.DELETE("/v1/sessions"));
+  drop();
+  otherTabs.postMessage("out");
+}
+
+export function useSession(): SessionState {
+  return useSyncExternalStore(
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    () => state,
+  );
+}

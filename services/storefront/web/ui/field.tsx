@@ -1,0 +1,53 @@
+// A labelled input; what is wrong with it is said beside it, also to a screen reader.
+import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
+
+const box = "min-h-11 w-full rounded-lg border border-line bg-paper px-3 py-2 text-ink placeholder:text-soft";
+
+export function Field({
+  label,
+  hint,
+  problem,
+  className = "",
+  ...rest
+}: InputHTMLAttributes<HTMLInputElement> & { label: string; hint?: string | undefined; problem?: string | undefined }) {
+  const id = useId();
+  const told = problem ?? hint;
+  return (
+    <div className={className}>
+      <label htmlFor={id} className="mb-1 block text-sm font-semibold">
+        {label}
+      </label>
+      <input
+        id={id}
+        className={box}
+        aria-invalid={problem ? true : undefined}
+        aria-describedby={told ? `${id}-told` : undefined}
+        {...rest}
+      />
+      {told ? (
+        <p id={`${id}-told`} className={`mt-1 text-sm ${problem ? "text-accent" : "text-soft"}`}>
+          {told}
+        </p>
+      ) : undefined}
+    </div>
+  );
+}
+
+export function Choice({
+  label,
+  children,
+  className = "",
+  ...rest
+}: SelectHTMLAttributes<HTMLSelectElement> & { label: string; children: ReactNode }) {
+  const id = useId();
+  return (
+    <div className={className}>
+      <label htmlFor={id} className="mb-1 block text-sm font-semibold">
+        {label}
+      </label>
+      <select id={id} className={box} {...rest}>
+        {children}
+      </select>
+    </div>
+  );
+}
