@@ -19,9 +19,12 @@ export default defineConfig({
           include: [
             "kit/src/**/*.test.ts",
             "services/*/src/**/*.test.ts",
+            "services/*/web/**/*.test.ts",
             "workflows/src/**/*.test.ts",
             "tools/*/src/**/*.test.ts",
+            "bench/rig/**/*.test.ts",
             "test/*.test.ts",
+            "test/charts/*.test.ts",
           ],
         },
       },
@@ -29,7 +32,12 @@ export default defineConfig({
         ...shared,
         test: {
           name: "component",
-          include: ["services/*/test/**/*.it.ts", "workflows/test/**/*.it.ts", "tools/*/test/**/*.it.ts"],
+          include: [
+            "services/*/test/**/*.it.ts",
+            "workflows/test/**/*.it.ts",
+            "tools/*/test/**/*.it.ts",
+            "bench/test/**/*.it.ts",
+          ],
           globalSetup: ["tools/backing/src/vitest-setup.ts"],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -39,7 +47,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "e2e",
-          include: ["test/e2e/**/*.it.ts", "test/chaos/**/*.it.ts"],
+          include: ["test/e2e/**/*.it.ts", "test/browser/**/*.it.ts", "test/chaos/**/*.it.ts"],
           globalSetup: ["tools/backing/src/vitest-setup.ts"],
           fileParallelism: false,
           testTimeout: 240_000,

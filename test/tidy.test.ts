@@ -118,7 +118,7 @@ describe("import walls", () => {
   it("each store's client is imported by one file of a service", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
-      ioredis: /^services\/[^/]+\/src\/valkey\.ts$/,
+      ioredis: /^(services\/[^/]+\/src\/valkey|kit\/src\/redis)\.ts$/,
       stripe: /^services\/[^/]+\/src\/stripe\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>
@@ -257,7 +257,7 @@ describe("packages", () => {
         const declared = { ...json["dependencies"], ...json["devDependencies"] };
         return within(dirname(path)).flatMap((source) =>
           source.imports
-            .filter((name) => !name.startsWith("node:") && !/^(kit|proto|services|workflows|tools)\//.test(name))
+            .filter((name) => !name.startsWith("node:") && !/^(kit|proto|services|workflows|tools|bench)\//.test(name))
             .map((name) =>
               name
                 .split("/")

@@ -1,4 +1,4 @@
-// Makes a fresh clone able to run, then runs a command: `node tools/setup.mjs start|test|demo|install [arguments]`.
+// Makes a fresh clone able to run, then runs a command: `node tools/setup.mjs start|test|demo|bench|install [arguments]`.
 // Plain JavaScript without dependencies: it is what installs them. Says what it does while it works, nothing when all is there.
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -20,7 +20,13 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = join(root, ".cache");
-const commands = { start: "start.js", test: "test.js", demo: "demo.js", install: undefined };
+const commands = {
+  start: "tools/dev/dist/start.js",
+  test: "tools/dev/dist/test.js",
+  demo: "tools/dev/dist/demo.js",
+  bench: "bench/dist/bench.js",
+  install: undefined,
+};
 
 /** The embedded servers: what makes each unnecessary, and what it is called. */
 const parts = [
@@ -53,7 +59,7 @@ async function main() {
     process.exit(1);
   }
   const file = commands[command];
-  if (file !== undefined) await (await import(pathToFileURL(join(root, "tools/dev/dist", file)).href)).run(args);
+  if (file !== undefined) await (await import(pathToFileURL(join(root, file)).href)).run(args);
 }
 
 function checkNode() {
@@ -235,9 +241,10 @@ function onPath(program) {
 async function build() {
   const projects = (readJson(join(root, "tsconfig.json"))?.references ?? [])
     .map(({ path }) => path)
-    .filter((path) => path !== "tsconfig.test.json");
+    .filter((path) => path !== "tsconfig.test.json" && path !== "services/storefront/web"); // these make no files
   const tsc = join(root, "node_modules/typescript/bin/tsc");
   await step("Compiling", process.execPath, [tsc, "-b", ...projects], process.env, { quietFor: 3 });
+  await buildPages();
   const bundle = join(root, "workflows/dist/workflow-bundle.js");
   const sources = ["workflows/dist", "kit/dist"]
     .flatMap((folder) => scripts(join(root, folder)))
@@ -248,6 +255,26 @@ async function build() {
   );
   if (existsSync(bundle) && statSync(bundle).mtimeMs >= newest) return;
   await step("Bundling the workflows", process.execPath, [join(root, "workflows/dist/bundle.js")], process.env);
+}
+
+/** The storefront's pages, when a file of theirs is newer than what was built. */
+async function buildPages() {
+  const storefront = join(root, "services/storefront");
+  const built = join(storefront, "dist-web/index.html");
+  const sources = readdirSync(join(storefront, "web"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .concat(join(storefront, "vite.config.ts"), join(root, "package-lock.json"));
+  const newest = Math.max(...sources.map((file) => statSync(file).mtimeMs));
+  if (existsSync(built) && statSync(built).mtimeMs >= newest) return;
+  const vite = join(root, "node_modules/vite/bin/vite.js");
+  const { NODE_ENV: _, ...env } = process.env; // "test" would build React's development version
+  await step(
+    "Building the storefront's pages",
+    process.execPath,
+    [vite, "build", "--config", join(storefront, "vite.config.ts"), "--logLevel", "warn"],
+    env,
+  );
 }
 
 function scripts(folder) {

@@ -11,6 +11,7 @@ const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** In the order in which they are stopped: who asks before who answers. */
 const programs = {
+  storefront: "services/storefront",
   gateway: "services/gateway",
   worker: "workflows",
   ticket: "services/ticket",
@@ -23,6 +24,7 @@ const programs = {
 export type ProcessName = keyof typeof programs;
 export const processNames = Object.keys(programs) as ProcessName[];
 const stopOrder: readonly (readonly ProcessName[])[] = [
+  ["storefront"],
   ["gateway"],
   ["worker"],
   ["ticket", "payment", "inventory", "account"],
@@ -34,10 +36,12 @@ export interface StackOptions {
   readonly secrets: Secrets;
   /** Where stripe-sim keeps its payments. */
   readonly stripeDataDir: string;
+  /** For links from orders to their checkouts. */
+  readonly temporalUiUrl?: string | undefined;
   /** Of the person who starts it. PATH and the like go to all; STRIPE_SECRET_KEY means the real Stripe, without stripe-sim. */
   readonly env: Env;
   /** Undefined: a free one. */
-  readonly ports?: { readonly gateway?: number; readonly stripeSim?: number };
+  readonly ports?: { readonly gateway?: number; readonly stripeSim?: number; readonly storefront?: number };
   /** Settings on top: for all processes, or for one. */
   readonly settings?: { readonly [Name in ProcessName | "all"]?: Env };
   readonly onLine?: ((process: ProcessName, line: string) => void) | undefined;
@@ -48,6 +52,8 @@ export interface StackOptions {
 export interface Stack {
   /** Without a slash at the end. */
   readonly gatewayUrl: string;
+  /** The shop's pages, with the API beside them on the same origin. */
+  readonly storefrontUrl: string;
   /** Undefined with the real Stripe. */
   readonly stripeUrl: string | undefined;
   /** host:port of the gRPC services. */
@@ -78,6 +84,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const gatewayPort = options.ports?.gateway ?? (await freePort());
   const stripePort = options.ports?.stripeSim ?? (await freePort());
   const gatewayUrl = `http://127.0.0.1:${gatewayPort}`;
+  const storefrontPort = options.ports?.storefront ?? (await freePort());
+  const storefrontUrl = `http://127.0.0.1:${storefrontPort}`;
   const stripeUrl = realStripe ? undefined : `http://127.0.0.1:${stripePort}`;
   const addressOf = (name: GrpcName) => `127.0.0.1:${grpcPort[name]}`;
 
@@ -98,9 +106,17 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     TICKET_ADDRESS: addressOf("ticket"),
   };
   const own: Readonly<Record<ProcessName, Env>> = {
+    storefront: {
+      HTTP_LISTEN: `127.0.0.1:${storefrontPort}`,
+      GATEWAY_URL: gatewayUrl,
+      STRIPE_PUBLISHABLE_KEY: realStripe ? env["STRIPE_PUBLISHABLE_KEY"] : undefined,
+      CARD_PAGE_URL: stripeUrl && `${stripeUrl}/card`,
+      TEMPORAL_UI_URL: options.temporalUiUrl,
+    },
     gateway: {
       HTTP_LISTEN: `127.0.0.1:${gatewayPort}`,
       IDEMPOTENCY_SECRET: secrets.idempotency,
+      STOREFRONT_URL: storefrontUrl,
     },
     worker: {},
     ticket: { GRPC_LISTEN: addressOf("ticket"), TICKET_KEY_SECRET: secrets.keyEncryption },
@@ -162,6 +178,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
   return {
     gatewayUrl,
+    storefrontUrl,
     stripeUrl,
     addresses: {
       account: addressOf("account"),

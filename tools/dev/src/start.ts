@@ -21,7 +21,7 @@ const usage = `npm start -- [options]
   --quiet          after the start, shows warnings and errors only
 
 TEMPORAL_ADDRESS, REDIS_URL, MONGODB_URI and STRIPE_SECRET_KEY in the environment replace the embedded part.
-Other settings that it passes on: LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, STRIPE_WEBHOOK_SECRET.
+With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, STRIPE_WEBHOOK_SECRET.
 `;
 const firstRestartMs = 500;
 const slowestRestartMs = 30_000;
@@ -270,9 +270,10 @@ interface TableFacts {
 }
 
 function table({ services, servers, namespace, events, seeded, paint }: TableFacts): string {
-  const { gatewayUrl, stripeUrl } = services;
+  const { gatewayUrl, storefrontUrl, stripeUrl } = services;
   const ui = servers.temporalUiUrl;
   const rows: [string, string][] = [
+    ["Shop", storefrontUrl],
     ["REST API", gatewayUrl],
     ["API documentation", `${gatewayUrl}/docs`],
     [
