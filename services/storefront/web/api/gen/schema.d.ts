@@ -4,5609 +4,5600 @@
  */
 
 export interface paths {
-  "/v1/accounts": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign up
+         * @description A new account is a buyer; operators give other roles.
+         */
+        post: operations["signUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Sign up
-     * @description A new account is a buyer; operators give other roles.
-     */
-    post: operations["signUp"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/accounts/me": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/accounts/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your account */
+        get: operations["getOwnAccount"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Your account */
-    get: operations["getOwnAccount"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/accounts/{accountId}/roles": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/accounts/{accountId}/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set an account's roles
+         * @description For operators. The account's access tokens carry the new roles from its next refresh on.
+         *
+         *     Needs the role operator.
+         */
+        put: operations["setRoles"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    /**
-     * Set an account's roles
-     * @description For operators. The account's access tokens carry the new roles from its next refresh on.
-     *
-     *     Needs the role operator.
-     */
-    put: operations["setRoles"];
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/sessions": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Log in
+         * @description With `cookie: true` the refresh token is not in the answer but in a cookie that no script can read, for web pages of the same origin.
+         */
+        post: operations["logIn"];
+        /**
+         * Log out everywhere
+         * @description Ends every session of the account, this one too; access tokens end by themselves, within minutes.
+         */
+        delete: operations["logOutEverywhere"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Log in
-     * @description With `cookie: true` the refresh token is not in the answer but in a cookie that no script can read, for web pages of the same origin.
-     */
-    post: operations["logIn"];
-    /**
-     * Log out everywhere
-     * @description Ends every session of the account, this one too; access tokens end by themselves, within minutes.
-     */
-    delete: operations["logOutEverywhere"];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/sessions/refresh": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/sessions/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Trade a refresh token for new tokens
+         * @description A refresh token is good for one refresh. Send an Idempotency-Key: when the answer gets lost, the same request gives it again; without a key, the token counts as used twice and the session ends. `{"cookie": true}` takes the token of the cookie, and answers with a new cookie.
+         */
+        post: operations["refreshSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Trade a refresh token for new tokens
-     * @description A refresh token is good for one refresh. Send an Idempotency-Key: when the answer gets lost, the same request gives it again; without a key, the token counts as used twice and the session ends. `{"cookie": true}` takes the token of the cookie, and answers with a new cookie.
-     */
-    post: operations["refreshSession"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/sessions/current": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/sessions/current": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Log out
+         * @description No refresh is possible any more. Access tokens that were given out end by themselves, within minutes.
+         */
+        delete: operations["logOut"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    post?: never;
-    /**
-     * Log out
-     * @description No refresh is possible any more. Access tokens that were given out end by themselves, within minutes.
-     */
-    delete: operations["logOut"];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/.well-known/jwks.json": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The public keys of access tokens */
+        get: operations["getAccessTokenKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** The public keys of access tokens */
-    get: operations["getAccessTokenKeys"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Published events by start time */
+        get: operations["searchEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Published events by start time */
-    get: operations["searchEvents"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An event
+         * @description Drafts are found only by their organiser and by operators.
+         */
+        get: operations["getEvent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * An event
-     * @description Drafts are found only by their organiser and by operators.
-     */
-    get: operations["getEvent"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}/availability": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}/availability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many seats are free, held, sold and blocked, by section
+         * @description `held` seats are in somebody's checkout, and become free again unless they are paid for in time; `sold` ones do not. An event of which all is held or sold is worth another look, one that is sold out is not.
+         */
+        get: operations["getAvailability"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * How many seats are free, held, sold and blocked, by section
-     * @description `held` seats are in somebody's checkout, and become free again unless they are paid for in time; `sold` ones do not. An event of which all is held or sold is worth another look, one that is sold out is not.
-     */
-    get: operations["getAvailability"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}/seats": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}/seats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The seat map
+         * @description Sections and their rows, in layout order: section by section, row by row, by rising seat number, leaving out the gaps. A row has `count` positions numbered from `first`; those in `gaps` have no seat. A seat's id is `<section>-<row>-<number>`. The n-th seat in this order is the n-th pair of bits of `/seats/state`. Sections of general admission have no rows; buy them by `{section, quantity}`. With `?version=` and the event's `layoutVersion` the answer never changes and may be kept for ever.
+         */
+        get: operations["getLayout"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The seat map
-     * @description Sections and their rows, in layout order: section by section, row by row, by rising seat number, leaving out the gaps. A row has `count` positions numbered from `first`; those in `gaps` have no seat. A seat's id is `<section>-<row>-<number>`. The n-th seat in this order is the n-th pair of bits of `/seats/state`. Sections of general admission have no rows; buy them by `{section, quantity}`. With `?version=` and the event's `layoutVersion` the answer never changes and may be kept for ever.
-     */
-    get: operations["getLayout"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}/seats/state": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}/seats/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The state of every seat, two bits each
+         * @description Bytes. Each holds four seats in layout order, the first in the lowest two bits: 0 free, 1 held, 2 sold, 3 blocked.
+         */
+        get: operations["getSeatStates"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The state of every seat, two bits each
-     * @description Bytes. Each holds four seats in layout order, the first in the lowest two bits: 0 free, 1 held, 2 sold, 3 blocked.
-     */
-    get: operations["getSeatStates"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}/seats/stream": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}/seats/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The seats as they change
+         * @description Server-sent events, for EventSource. `snapshot` comes first: `states` is base64 of what `/seats/state` answers. Then `changes`, some five times a second at most: `start:length:state` by comma, `start` counted in layout order, and `places`, the numbers of general-admission sections that have changed. `reset` replaces everything, like a snapshot. `wait` says that what you have may be old, until the next of these. `closed` is the last one, with its reason. After a broken connection EventSource sends Last-Event-ID, and gets the changes that it missed. Your own holds are `held` here as everyone's are: lay `/seats/mine` over it.
+         */
+        get: operations["streamSeats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The seats as they change
-     * @description Server-sent events, for EventSource. `snapshot` comes first: `states` is base64 of what `/seats/state` answers. Then `changes`, some five times a second at most: `start:length:state` by comma, `start` counted in layout order, and `places`, the numbers of general-admission sections that have changed. `reset` replaces everything, like a snapshot. `wait` says that what you have may be old, until the next of these. `closed` is the last one, with its reason. After a broken connection EventSource sends Last-Event-ID, and gets the changes that it missed. Your own holds are `held` here as everyone's are: lay `/seats/mine` over it.
-     */
-    get: operations["streamSeats"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}/seats/mine": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}/seats/mine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Your own seats: held, with their deadline, and owned
+         * @description On the map your own seats are held or sold like everyone's. `heldUntil` is when a hold's time to pay ends; `checkoutId` is told of owned seats.
+         */
+        get: operations["getOwnSeats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Your own seats: held, with their deadline, and owned
-     * @description On the map your own seats are held or sold like everyone's. `heldUntil` is when a hold's time to pay ends; `checkoutId` is told of owned seats.
-     */
-    get: operations["getOwnSeats"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/organiser/events": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/organiser/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make an event, as a draft
+         * @description Up to 60000 seats. A section is one of: a list of rows; so many equal rows, labelled A to Z, AA, AB, …; a capacity, for general admission. Sections may share a price tier.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["createEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Make an event, as a draft
-     * @description Up to 60000 seats. A section is one of: a list of rows; so many equal rows, labelled A to Z, AA, AB, …; a capacity, for general admission. Sections may share a price tier.
-     *
-     *     Needs the role organiser or operator.
-     */
-    post: operations["createEvent"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/organiser/events/{eventId}/publish": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/organiser/events/{eventId}/publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish a draft
+         * @description It can be found from now on, and bought from its on-sale time on. Publishing twice is the same as once.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["publishEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Publish a draft
-     * @description It can be found from now on, and bought from its on-sale time on. Publishing twice is the same as once.
-     *
-     *     Needs the role organiser or operator.
-     */
-    post: operations["publishEvent"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/organiser/events/{eventId}/channels/{channelId}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/organiser/events/{eventId}/channels/{channelId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set seats aside for who has a code
+         * @description Makes the channel what the body says, whatever it was before; the same again changes nothing. Until it closes, its seats are not in the general sale and show as blocked there. Then, or when it is deleted, what is left goes back by itself. Seats that a buyer holds or owns stay that buyer's. They may be named: they become the channel's when they come back. The last places of general admission are taken, as many of them as asked for that are free.
+         *
+         *     Needs the role organiser or operator.
+         */
+        put: operations["putChannel"];
+        post?: never;
+        /**
+         * End a channel and forget it
+         * @description What is left of its seats goes back to the general sale. Deleting what is not there is fine.
+         *
+         *     Needs the role organiser or operator.
+         */
+        delete: operations["deleteChannel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    /**
-     * Set seats aside for who has a code
-     * @description Makes the channel what the body says, whatever it was before; the same again changes nothing. Until it closes, its seats are not in the general sale and show as blocked there. Then, or when it is deleted, what is left goes back by itself. Seats that a buyer holds or owns stay that buyer's. They may be named: they become the channel's when they come back. The last places of general admission are taken, as many of them as asked for that are free.
-     *
-     *     Needs the role organiser or operator.
-     */
-    put: operations["putChannel"];
-    post?: never;
-    /**
-     * End a channel and forget it
-     * @description What is left of its seats goes back to the general sale. Deleting what is not there is fine.
-     *
-     *     Needs the role organiser or operator.
-     */
-    delete: operations["deleteChannel"];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/organiser/events/{eventId}/channels": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/organiser/events/{eventId}/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The channels of an event
+         * @description Needs the role organiser or operator.
+         */
+        get: operations["listChannels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * The channels of an event
-     * @description Needs the role organiser or operator.
-     */
-    get: operations["listChannels"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/events/{eventId}/access": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/events/{eventId}/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What an access code opens
+         * @description Changes nothing. The code goes into the body, never into an address. Codes that open nothing are counted, and too many in a row are refused.
+         */
+        post: operations["openWithCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * What an access code opens
-     * @description Changes nothing. The code goes into the body, never into an address. Codes that open nothing are counted, and too many in a row are refused.
-     */
-    post: operations["openWithCode"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/organiser/events/{eventId}/blocks": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/organiser/events/{eventId}/blocks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is blocked, by whom and why
+         * @description Needs the role organiser or operator.
+         */
+        get: operations["listBlocks"];
+        put?: never;
+        /**
+         * Take seats off the sale
+         * @description All of the seats or none: one that a buyer holds or owns is never blocked.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["blockSeats"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * What is blocked, by whom and why
-     * @description Needs the role organiser or operator.
-     */
-    get: operations["listBlocks"];
-    put?: never;
-    /**
-     * Take seats off the sale
-     * @description All of the seats or none: one that a buyer holds or owns is never blocked.
-     *
-     *     Needs the role organiser or operator.
-     */
-    post: operations["blockSeats"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/organiser/events/{eventId}/unblocks": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/organiser/events/{eventId}/unblocks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Put blocked seats back on sale
+         * @description From whichever blocks. Seats that are free already are fine.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["unblockSeats"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Put blocked seats back on sale
-     * @description From whichever blocks. Seats that are free already are fine.
-     *
-     *     Needs the role organiser or operator.
-     */
-    post: operations["unblockSeats"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/checkouts": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/checkouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hold seats
+         * @description All of the seats or none, until the deadline. Name the seats, over as many sections as you like; or a section and how many: places of general admission, or the best adjacent seats; or ask for the best available ones, by price, by sections, with accessible seats, in groups if need be. With an `accessCode`, the seats of the channel that it opens, in its window; and while the general sale is open too, named seats of that one instead. Not both in one checkout. One Idempotency-Key makes one checkout; after a refusal, choose other seats with a new key.
+         */
+        post: operations["createCheckout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Hold seats
-     * @description All of the seats or none, until the deadline. Name the seats, over as many sections as you like; or a section and how many: places of general admission, or the best adjacent seats; or ask for the best available ones, by price, by sections, with accessible seats, in groups if need be. With an `accessCode`, the seats of the channel that it opens, in its window; and while the general sale is open too, named seats of that one instead. Not both in one checkout. One Idempotency-Key makes one checkout; after a refusal, choose other seats with a new key.
-     */
-    post: operations["createCheckout"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/checkouts/{checkoutId}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/checkouts/{checkoutId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a checkout stands */
+        get: operations["getCheckout"];
+        put?: never;
+        post?: never;
+        /**
+         * Give the seats back
+         * @description Cancelling what was cancelled before is fine.
+         */
+        delete: operations["cancelCheckout"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Where a checkout stands */
-    get: operations["getCheckout"];
-    put?: never;
-    post?: never;
-    /**
-     * Give the seats back
-     * @description Cancelling what was cancelled before is fine.
-     */
-    delete: operations["cancelCheckout"];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/checkouts/{checkoutId}/payment": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/checkouts/{checkoutId}/payment": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Pay
+         * @description A decline is an answer, not an error: status `declined`, the seats still held; try again with another card and a new Idempotency-Key. With `requires_action`, send the buyer to `actionUrl`, then GET the checkout until it has ended. 202 means that the outcome is still open: GET the checkout, or send the same request again. Never send card numbers here: make a payment method with Stripe's own elements.
+         */
+        post: operations["payCheckout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Pay
-     * @description A decline is an answer, not an error: status `declined`, the seats still held; try again with another card and a new Idempotency-Key. With `requires_action`, send the buyer to `actionUrl`, then GET the checkout until it has ended. 202 means that the outcome is still open: GET the checkout, or send the same request again. Never send card numbers here: make a payment method with Stripe's own elements.
-     */
-    post: operations["payCheckout"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/checkouts/{checkoutId}/return": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/checkouts/{checkoutId}/return": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where the bank sends the buyer after 3-D Secure
+         * @description To the checkout's page of the storefront, or a page that says to go back to the shop. It needs no token and tells nothing about the checkout.
+         */
+        get: operations["returnFromBank"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Where the bank sends the buyer after 3-D Secure
-     * @description To the checkout's page of the storefront, or a page that says to go back to the shop. It needs no token and tells nothing about the checkout.
-     */
-    get: operations["returnFromBank"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/orders": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your orders, newest first */
+        get: operations["listOrders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Your orders, newest first */
-    get: operations["listOrders"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/orders/{checkoutId}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/orders/{checkoutId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of your orders
+         * @description An order has the id of its checkout.
+         */
+        get: operations["getOrder"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * One of your orders
-     * @description An order has the id of its checkout.
-     */
-    get: operations["getOrder"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/orders/{checkoutId}/refund": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/orders/{checkoutId}/refund": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give an order's money back
+         * @description For operators and the event's organiser. The money goes back, the seats' tickets become void, the seats are free again. With an amount below the seats' price, the difference is kept. 202 means that it is under way and will not be forgotten.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["refundOrder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Give an order's money back
-     * @description For operators and the event's organiser. The money goes back, the seats' tickets become void, the seats are free again. With an amount below the seats' price, the difference is kept. 202 means that it is under way and will not be forgotten.
-     *
-     *     Needs the role organiser or operator.
-     */
-    post: operations["refundOrder"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/tickets": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Your tickets, newest first */
+        get: operations["listTickets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Your tickets, newest first */
-    get: operations["listTickets"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/tickets/keys": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/tickets/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The public keys of tickets, for gates */
+        get: operations["getTicketKeys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** The public keys of tickets, for gates */
-    get: operations["getTicketKeys"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/tickets/{ticketId}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/tickets/{ticketId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A ticket, with its QR code */
+        get: operations["getTicket"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** A ticket, with its QR code */
-    get: operations["getTicket"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/v1/webhooks/stripe": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/v1/webhooks/stripe": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stripe's webhooks
+         * @description Signed by Stripe (header Stripe-Signature over the body as it is). Stripe sends no Idempotency-Key; its event ids serve for that. 2xx means that it is stored and acted upon for good.
+         */
+        post: operations["receiveStripeWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Stripe's webhooks
-     * @description Signed by Stripe (header Stripe-Signature over the body as it is). Stripe sends no Idempotency-Key; its event ids serve for that. 2xx means that it is stored and acted upon for good.
-     */
-    post: operations["receiveStripeWebhook"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/healthz": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Does the process live? */
+        get: operations["isAlive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Does the process live? */
-    get: operations["isAlive"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/readyz": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/readyz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Can it serve? */
+        get: operations["isReady"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Can it serve? */
-    get: operations["isReady"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/metrics": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Metrics for Prometheus */
+        get: operations["getMetrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** Metrics for Prometheus */
-    get: operations["getMetrics"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/openapi.json": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document */
+        get: operations["getOpenApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** This document */
-    get: operations["getOpenApi"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/docs": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/docs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This document, to read and to try */
+        get: operations["getDocs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /** This document, to read and to try */
-    get: operations["getDocs"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    AccessCode: {
-      /** Format: password */
-      code: string;
-    };
-    Account: {
-      accountId: string;
-      email: string;
-      name: string;
-      roles: string[];
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      createdAt: string;
-    };
-    Availability: {
-      sections: {
-        section: string;
-        free: number;
-        held: number;
-        sold: number;
-        blocked: number;
-      }[];
-      totals: {
-        free: number;
-        held: number;
-        sold: number;
-        blocked: number;
-      };
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      asOf: string;
-    };
-    BestAvailable: {
-      quantity: number;
-      /** @description Only from these; they must have rows. Any section with rows, if left out. */
-      sections?: string[];
-      /**
-       * @description Of one seat, in the currency's minor unit.
-       * @example 3000
-       */
-      minAmount?: number;
-      /**
-       * @description Of one seat, in the currency's minor unit.
-       * @example 9000
-       */
-      maxAmount?: number;
-      /** @description So many of the quantity are accessible seats. */
-      accessible?: number;
-      /** @description So many of the quantity are beside them for who comes along: at most three for each. */
-      companions?: number;
-      /** @description True: groups apart from each other will do, when so many are not free side by side. */
-      split?: boolean;
-    };
-    /** @description Seats side by side in one row, near the focal point of their section, leaving no single seat between taken ones where that can be. */
-    BestChoice: {
-      eventId: string;
-      /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
-      layoutVersion?: string;
-      bestAvailable: components["schemas"]["BestAvailable"];
-      /**
-       * Format: password
-       * @description Opens the seats of a channel. Case and surrounding spaces do not matter.
-       */
-      accessCode?: string;
-    };
-    Block: {
-      blockId: string;
-      /** @description Those that are still blocked. */
-      seats: string[];
-      reason: string;
-      /** @description Who blocked them. */
-      accountId: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      blockedAt: string;
-    };
-    BlockList: {
-      blocks: components["schemas"]["Block"][];
-      /** @description Seats that the layout blocks. */
-      byLayout: string[];
-    };
-    Channel: {
-      channelId: string;
-      name: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      opensAt: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      closesAt: string;
-      /** @enum {string} */
-      status: "upcoming" | "open" | "ended";
-      seatsPerPerson?: number;
-      seatsPerCode?: number;
-      /** @description How many. */
-      codes: number;
-      seats: string[];
-      generalAdmission: {
-        section: string;
-        quantity: number;
-      }[];
-    };
-    ChannelList: {
-      channels: components["schemas"]["Channel"][];
-    };
-    Checkout: {
-      /** @enum {string} */
-      status: "held" | "paying" | "requires_action" | "completed" | "expired" | "cancelled" | "refunded";
-      checkoutId: string;
-      eventId: string;
-      /**
-       * Format: date-time
-       * @description Pay before this time.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      deadline?: string;
-      seats: {
-        seatId: string;
-        section: string;
-        /** @description Empty in general admission. */
-        row: string;
-        number: string;
-        tier: string;
-        /**
-         * @description In the currency's minor unit: 4950 is 49.50 EUR.
-         * @example 4950
-         */
-        amount: number;
-      }[];
-      /**
-       * @description In the currency's minor unit: 4950 is 49.50 EUR.
-       * @example 4950
-       */
-      amount: number;
-      /**
-       * @description ISO 4217.
-       * @example EUR
-       */
-      currency: string;
-      /** @description Why the last payment was declined. While the checkout is held you may try again. */
-      decline?: {
-        code: string;
-        message: string;
-      };
-      /** @description With status requires_action: send the buyer here to approve the payment. */
-      actionUrl?: string;
-      /** @description Why it ended without tickets. */
-      reason?: string;
-      /** @description Ticket ids, once completed. */
-      tickets: string[];
-    };
-    Credentials: {
-      /**
-       * Format: email
-       * @example ada@example.com
-       */
-      email: string;
-      /** Format: password */
-      password: string;
-      /** @description For web pages: the refresh token is kept in a cookie that no script can read, not in the answer. */
-      cookie?: boolean;
-    };
-    Event: {
-      eventId: string;
-      name: string;
-      description: string;
-      venue: components["schemas"]["Venue"];
-      /** @enum {string} */
-      status: "draft" | "published";
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      startsAt: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      onSaleAt: string;
-      /**
-       * Format: date-time
-       * @description The sale ends; the event's start, if the organiser gave none.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      offSaleAt: string;
-      /**
-       * @description ISO 4217.
-       * @example EUR
-       */
-      currency: string;
-      seatsPerPerson: number;
-      tiers: components["schemas"]["PriceTier"][];
-      /** @description Places in all, blocked ones included. */
-      capacity: number;
-      layoutVersion: string;
-      /**
-       * @description What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.
-       * @enum {string}
-       */
-      orphanRule: "strict" | "lenient" | "off";
-      /**
-       * Format: date-time
-       * @description Until then accessible and companion seats are only for who asks for them.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      accessibleUntil: string;
-    };
-    EventPage: {
-      events: components["schemas"]["Event"][];
-      /** @description For the next page; absent on the last. */
-      nextCursor?: string;
-    };
-    EventWithSections: {
-      eventId: string;
-      name: string;
-      description: string;
-      venue: components["schemas"]["Venue"];
-      /** @enum {string} */
-      status: "draft" | "published";
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      startsAt: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      onSaleAt: string;
-      /**
-       * Format: date-time
-       * @description The sale ends; the event's start, if the organiser gave none.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      offSaleAt: string;
-      /**
-       * @description ISO 4217.
-       * @example EUR
-       */
-      currency: string;
-      seatsPerPerson: number;
-      tiers: components["schemas"]["PriceTier"][];
-      /** @description Places in all, blocked ones included. */
-      capacity: number;
-      layoutVersion: string;
-      /**
-       * @description What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.
-       * @enum {string}
-       */
-      orphanRule: "strict" | "lenient" | "off";
-      /**
-       * Format: date-time
-       * @description Until then accessible and companion seats are only for who asks for them.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      accessibleUntil: string;
-      sections: {
-        id: string;
-        name: string;
-        tier: string;
-        capacity: number;
-        generalAdmission: boolean;
-      }[];
-    };
-    /** @description JWKS (RFC 7517). */
-    KeySet: {
-      keys: {
-        [key: string]: unknown;
-      }[];
-    };
-    Layout: {
-      eventId: string;
-      layoutVersion: string;
-      /** @description Seats in the layout order, so in /seats/state; places of general admission are not in it. */
-      seatCount: number;
-      sections: {
-        id: string;
-        name: string;
-        tier: string;
-        capacity: number;
-        generalAdmission: boolean;
-        /** @description Where the best seats are counted from; if absent, the middle of the first row. */
-        focalPoint?: {
-          row: string;
-          seat: number;
+    schemas: {
+        AccessCode: {
+            /** Format: password */
+            code: string;
         };
-        rows: {
-          label: string;
-          /** @description Number of the first position; they count up by one. */
-          first: number;
-          /** @description Positions, gaps included. */
-          count: number;
-          /** @description Numbers without a seat. */
-          gaps?: number[];
-          /** @description Numbers of seats that are not for sale. */
-          blocked?: number[];
-          /** @description Seats with room for a wheelchair. */
-          accessible?: number[];
-          /** @description Seats for who comes with them. */
-          companion?: number[];
-        }[];
-      }[];
-    };
-    NewAccount: {
-      /**
-       * Format: email
-       * @example ada@example.com
-       */
-      email: string;
-      /** Format: password */
-      password: string;
-      /** @example Ada */
-      name: string;
-    };
-    NewBlock: {
-      seats: string[];
-      /** @example Camera position */
-      reason: string;
-    };
-    NewChannel: {
-      /** @example Fan club */
-      name: string;
-      /** @description 4 to 64 characters each. Kept as keyed hashes only: they are never shown again. */
-      codes: string[];
-      /**
-       * Format: date-time
-       * @description May lie before the event's onSaleAt.
-       * @example 2027-05-01T18:00:00Z
-       */
-      opensAt: string;
-      /**
-       * Format: date-time
-       * @description What is left then goes back to the general sale.
-       * @example 2027-05-01T18:00:00Z
-       */
-      closesAt: string;
-      /** @description With a code of this channel a person can't come above so many seats of the event; the event's limit, if left out. */
-      seatsPerPerson?: number;
-      /** @description Seats by one code, all people and checkouts together; no limit, if left out. */
-      seatsPerCode?: number;
-      seats?: string[];
-      generalAdmission?: {
-        /** @example A */
-        section: string;
-        quantity: number;
-      }[];
-    };
-    NewCheckout:
-      | components["schemas"]["SeatChoice"]
-      | components["schemas"]["QuantityChoice"]
-      | components["schemas"]["BestChoice"];
-    NewEvent: {
-      name: string;
-      description?: string;
-      venue: {
-        name: string;
-        city: string;
-        country: string;
-        timeZone: string;
-      };
-      /**
-       * Format: date-time
-       * @example 2027-05-01T18:00:00Z
-       */
-      startsAt: string;
-      /**
-       * Format: date-time
-       * @example 2027-05-01T18:00:00Z
-       */
-      onSaleAt: string;
-      /**
-       * Format: date-time
-       * @description The event's start, if left out.
-       * @example 2027-05-01T18:00:00Z
-       */
-      offSaleAt?: string;
-      currency: string;
-      /**
-       * @description 8 by default.
-       * @default 8
-       */
-      seatsPerPerson: number;
-      /**
-       * @description lenient by default.
-       * @default lenient
-       * @enum {string}
-       */
-      orphanRule: "strict" | "lenient" | "off";
-      /**
-       * Format: date-time
-       * @description The event's start, if left out.
-       * @example 2027-05-01T18:00:00Z
-       */
-      accessibleUntil?: string;
-      tiers: {
-        /** @example standard */
-        id: string;
-        name: string;
-        amount: number;
-      }[];
-      sections: (
-        | components["schemas"]["NewSectionOfRows"]
-        | components["schemas"]["NewSectionOfEqualRows"]
-        | components["schemas"]["NewGeneralAdmissionSection"]
-      )[];
-    };
-    NewGeneralAdmissionSection: {
-      /** @example A */
-      id: string;
-      name: string;
-      /** @example standard */
-      tier: string;
-      capacity: number;
-    };
-    NewPayment: {
-      /** @example pm_card_visa */
-      paymentMethodId: string;
-    };
-    NewRefund: {
-      /** @description The seats that are given back; all of the order's, if left out. */
-      seats?: string[];
-      /** @description Minor units; if left out, the price of the seats, or all that is left of the order. */
-      amount?: number;
-    };
-    NewRoles: {
-      roles: ("buyer" | "organiser" | "operator" | "gate")[];
-    };
-    NewSectionOfEqualRows: {
-      /** @example A */
-      id: string;
-      name: string;
-      /** @example standard */
-      tier: string;
-      /** @description Where the best seats are counted from; the middle of the first row, if left out. */
-      focalPoint?: {
-        /** @example C */
-        row: string;
-        seat: number;
-      };
-      rows: {
-        /** @description So many rows, labelled A to Z, AA, AB, … */
-        count: number;
-        /** @description Positions in each row, gaps included. */
-        seats: number;
-        first?: number;
-        /** @description Numbers without a seat, in every row. */
-        gaps?: number[];
-        /**
-         * @description Seats that are not for sale, as row-number.
-         * @example [
-         *       "A-1",
-         *       "A-2"
-         *     ]
-         */
-        blocked?: string[];
-        /**
-         * @description Seats with room for a wheelchair.
-         * @example [
-         *       "C-1"
-         *     ]
-         */
-        accessible?: string[];
-        /**
-         * @description Seats for who comes with them.
-         * @example [
-         *       "C-2"
-         *     ]
-         */
-        companion?: string[];
-      };
-    };
-    NewSectionOfRows: {
-      /** @example A */
-      id: string;
-      name: string;
-      /** @example standard */
-      tier: string;
-      /** @description Where the best seats are counted from; the middle of the first row, if left out. */
-      focalPoint?: {
-        /** @example C */
-        row: string;
-        seat: number;
-      };
-      rows: {
-        /** @example C */
-        label: string;
-        /** @description Positions, gaps included. */
-        seats: number;
-        /** @description Number of the first position; 1 by default. */
-        first?: number;
-        gaps?: number[];
-        blocked?: number[];
-        /** @description Seats with room for a wheelchair: for who asks for them, until the event's accessibleUntil. */
-        accessible?: number[];
-        /** @description Seats for who comes with them. */
-        companion?: number[];
-      }[];
-    };
-    OpenedChannel: {
-      channelId: string;
-      name: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      opensAt: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      closesAt: string;
-      /** @enum {string} */
-      status: "upcoming" | "open" | "ended";
-      seatsPerPerson?: number;
-      seatsPerCode?: number;
-      /** @description The seats that the code opens, by their state. None once the channel has ended. */
-      seats: {
-        free: string[];
-        held: string[];
-        sold: string[];
-        blocked: string[];
-      };
-      generalAdmission: {
-        section: string;
-        free: number;
-        held: number;
-        sold: number;
-        blocked: number;
-      }[];
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      asOf: string;
-    };
-    Order: {
-      checkoutId: string;
-      event: {
-        eventId: string;
-        name: string;
-        /**
-         * Format: date-time
-         * @description UTC, ISO 8601.
-         * @example 2027-05-01T18:00:00.000Z
-         */
-        startsAt: string;
-        venue: string;
-        city: string;
-        timeZone: string;
-      };
-      seats: {
-        seatId: string;
-        section: string;
-        /** @description Empty in general admission. */
-        row: string;
-        number: string;
-        tier: string;
-        /**
-         * @description In the currency's minor unit: 4950 is 49.50 EUR.
-         * @example 4950
-         */
-        amount: number;
-      }[];
-      /**
-       * @description In the currency's minor unit: 4950 is 49.50 EUR.
-       * @example 4950
-       */
-      amount: number;
-      /**
-       * @description In the currency's minor unit: 4950 is 49.50 EUR.
-       * @example 4950
-       */
-      amountRefunded: number;
-      /**
-       * @description ISO 4217.
-       * @example EUR
-       */
-      currency: string;
-      /** @enum {string} */
-      status: "completed" | "partially_refunded" | "refunded";
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      createdAt: string;
-      tickets: string[];
-    };
-    OrderPage: {
-      orders: components["schemas"]["Order"][];
-      /** @description For the next page; absent on the last. */
-      nextCursor?: string;
-    };
-    OwnSeats: {
-      held: {
-        /** @example A-C-12 */
-        seat: string;
-        section: string;
-        /** @description Absent in general admission. */
-        row?: string;
-        number: string;
-        /**
-         * Format: date-time
-         * @description When the time to pay for it ends.
-         * @example 2027-05-01T18:00:00.000Z
-         */
-        heldUntil: string;
-      }[];
-      owned: {
-        /** @example A-C-12 */
-        seat: string;
-        section: string;
-        /** @description Absent in general admission. */
-        row?: string;
-        number: string;
-        checkoutId?: string;
-      }[];
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      asOf: string;
-    };
-    PaidCheckout: {
-      /**
-       * @description declined: not charged, still held until the deadline, try again with a new Idempotency-Key.
-       * @enum {string}
-       */
-      status: "held" | "paying" | "requires_action" | "completed" | "expired" | "cancelled" | "refunded" | "declined";
-      checkoutId: string;
-      eventId: string;
-      /**
-       * Format: date-time
-       * @description Pay before this time.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      deadline?: string;
-      seats: {
-        seatId: string;
-        section: string;
-        /** @description Empty in general admission. */
-        row: string;
-        number: string;
-        tier: string;
-        /**
-         * @description In the currency's minor unit: 4950 is 49.50 EUR.
-         * @example 4950
-         */
-        amount: number;
-      }[];
-      /**
-       * @description In the currency's minor unit: 4950 is 49.50 EUR.
-       * @example 4950
-       */
-      amount: number;
-      /**
-       * @description ISO 4217.
-       * @example EUR
-       */
-      currency: string;
-      /** @description Why the last payment was declined. While the checkout is held you may try again. */
-      decline?: {
-        code: string;
-        message: string;
-      };
-      /** @description With status requires_action: send the buyer here to approve the payment. */
-      actionUrl?: string;
-      /** @description Why it ended without tickets. */
-      reason?: string;
-      /** @description Ticket ids, once completed. */
-      tickets: string[];
-    };
-    PriceTier: {
-      id: string;
-      name: string;
-      /**
-       * @description In the currency's minor unit: 4950 is 49.50 EUR.
-       * @example 4950
-       */
-      amount: number;
-    };
-    /** @description RFC 9457. Some codes carry further members. */
-    Problem: {
-      /** @example urn:onsale:problem:SEAT_TAKEN */
-      type: string;
-      /** @example A seat is not free */
-      title: string;
-      /** @example 409 */
-      status: number;
-      /** @description What happened and what you can do. */
-      detail: string;
-      /** @example urn:onsale:request:req_01h… */
-      instance: string;
-      /**
-       * @description Stable; branch on this.
-       * @example SEAT_TAKEN
-       */
-      code: string;
-      requestId: string;
-      /** @description True: the same request may succeed later, unchanged. */
-      retryable: boolean;
-      /** @description With REQUEST_INVALID: what is wrong, field by field. */
-      errors?: {
-        /** @enum {string} */
-        in: "body" | "query" | "header";
-        /** @description JSON Pointer into the body. */
-        pointer?: string;
-        parameter?: string;
-        detail: string;
-      }[];
-      /** @description With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. */
-      seats?: string[];
-      /** @description With SEAT_ORPHANED: the seats that would be left single. */
-      orphans?: string[];
-      /** @description With SEAT_ORPHANED: as many seats as were asked for, leaving none single. */
-      alternative?: string[];
-      /** @description With NOT_ENOUGH_SEATS of best available: so many are free side by side. */
-      largestGroup?: number;
-      /** @description With NOT_ENOUGH_SEATS of best available: there are enough, but apart from each other. */
-      splitWouldHelp?: boolean;
-      /** @description With LAYOUT_CHANGED: the present one. */
-      layoutVersion?: string;
-    } & {
-      [key: string]: unknown;
-    };
-    /** @description Places of general admission, or the best adjacent seats of a section. */
-    QuantityChoice: {
-      eventId: string;
-      /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
-      layoutVersion?: string;
-      /** @example A */
-      section: string;
-      quantity: number;
-      /**
-       * Format: password
-       * @description Opens the seats of a channel. Case and surrounding spaces do not matter.
-       */
-      accessCode?: string;
-    };
-    Refresh:
-      | {
-          refreshToken: string;
-        }
-      | {
-          /**
-           * @description For web pages: the refresh token is kept in a cookie that no script can read, not in the answer.
-           * @enum {boolean}
-           */
-          cookie: true;
+        Account: {
+            accountId: string;
+            email: string;
+            name: string;
+            roles: string[];
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            createdAt: string;
         };
-    Refund: {
-      refundId: string;
-      checkoutId: string;
-      /** @enum {string} */
-      status: "refunded" | "pending";
-      /**
-       * @description In the currency's minor unit: 4950 is 49.50 EUR.
-       * @example 4950
-       */
-      amount?: number;
-      seats?: string[];
+        Availability: {
+            sections: {
+                section: string;
+                free: number;
+                held: number;
+                sold: number;
+                blocked: number;
+            }[];
+            totals: {
+                free: number;
+                held: number;
+                sold: number;
+                blocked: number;
+            };
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            asOf: string;
+        };
+        BestAvailable: {
+            quantity: number;
+            /** @description Only from these; they must have rows. Any section with rows, if left out. */
+            sections?: string[];
+            /**
+             * @description Of one seat, in the currency's minor unit.
+             * @example 3000
+             */
+            minAmount?: number;
+            /**
+             * @description Of one seat, in the currency's minor unit.
+             * @example 9000
+             */
+            maxAmount?: number;
+            /** @description So many of the quantity are accessible seats. */
+            accessible?: number;
+            /** @description So many of the quantity are beside them for who comes along: at most three for each. */
+            companions?: number;
+            /** @description True: groups apart from each other will do, when so many are not free side by side. */
+            split?: boolean;
+        };
+        /** @description Seats side by side in one row, near the focal point of their section, leaving no single seat between taken ones where that can be. */
+        BestChoice: {
+            eventId: string;
+            /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
+            layoutVersion?: string;
+            bestAvailable: components["schemas"]["BestAvailable"];
+            /**
+             * Format: password
+             * @description Opens the seats of a channel. Case and surrounding spaces do not matter.
+             */
+            accessCode?: string;
+        };
+        Block: {
+            blockId: string;
+            /** @description Those that are still blocked. */
+            seats: string[];
+            reason: string;
+            /** @description Who blocked them. */
+            accountId: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            blockedAt: string;
+        };
+        BlockList: {
+            blocks: components["schemas"]["Block"][];
+            /** @description Seats that the layout blocks. */
+            byLayout: string[];
+        };
+        Channel: {
+            channelId: string;
+            name: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            opensAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            closesAt: string;
+            /** @enum {string} */
+            status: "upcoming" | "open" | "ended";
+            seatsPerPerson?: number;
+            seatsPerCode?: number;
+            /** @description How many. */
+            codes: number;
+            seats: string[];
+            generalAdmission: {
+                section: string;
+                quantity: number;
+            }[];
+        };
+        ChannelList: {
+            channels: components["schemas"]["Channel"][];
+        };
+        Checkout: {
+            /** @enum {string} */
+            status: "held" | "paying" | "requires_action" | "completed" | "expired" | "cancelled" | "refunded";
+            checkoutId: string;
+            eventId: string;
+            /**
+             * Format: date-time
+             * @description Pay before this time.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            deadline?: string;
+            seats: {
+                seatId: string;
+                section: string;
+                /** @description Empty in general admission. */
+                row: string;
+                number: string;
+                tier: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                amount: number;
+            }[];
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount: number;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @description Why the last payment was declined. While the checkout is held you may try again. */
+            decline?: {
+                code: string;
+                message: string;
+            };
+            /** @description With status requires_action: send the buyer here to approve the payment. */
+            actionUrl?: string;
+            /** @description Why it ended without tickets. */
+            reason?: string;
+            /** @description Ticket ids, once completed. */
+            tickets: string[];
+        };
+        Credentials: {
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
+            email: string;
+            /** Format: password */
+            password: string;
+            /** @description For web pages: the refresh token is kept in a cookie that no script can read, not in the answer. */
+            cookie?: boolean;
+        };
+        Event: {
+            eventId: string;
+            name: string;
+            description: string;
+            venue: components["schemas"]["Venue"];
+            /** @enum {string} */
+            status: "draft" | "published";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            startsAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            onSaleAt: string;
+            /**
+             * Format: date-time
+             * @description The sale ends; the event's start, if the organiser gave none.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            offSaleAt: string;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            seatsPerPerson: number;
+            tiers: components["schemas"]["PriceTier"][];
+            /** @description Places in all, blocked ones included. */
+            capacity: number;
+            layoutVersion: string;
+            /**
+             * @description What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.
+             * @enum {string}
+             */
+            orphanRule: "strict" | "lenient" | "off";
+            /**
+             * Format: date-time
+             * @description Until then accessible and companion seats are only for who asks for them.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            accessibleUntil: string;
+        };
+        EventPage: {
+            events: components["schemas"]["Event"][];
+            /** @description For the next page; absent on the last. */
+            nextCursor?: string;
+        };
+        EventWithSections: {
+            eventId: string;
+            name: string;
+            description: string;
+            venue: components["schemas"]["Venue"];
+            /** @enum {string} */
+            status: "draft" | "published";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            startsAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            onSaleAt: string;
+            /**
+             * Format: date-time
+             * @description The sale ends; the event's start, if the organiser gave none.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            offSaleAt: string;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            seatsPerPerson: number;
+            tiers: components["schemas"]["PriceTier"][];
+            /** @description Places in all, blocked ones included. */
+            capacity: number;
+            layoutVersion: string;
+            /**
+             * @description What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.
+             * @enum {string}
+             */
+            orphanRule: "strict" | "lenient" | "off";
+            /**
+             * Format: date-time
+             * @description Until then accessible and companion seats are only for who asks for them.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            accessibleUntil: string;
+            sections: {
+                id: string;
+                name: string;
+                tier: string;
+                capacity: number;
+                generalAdmission: boolean;
+            }[];
+        };
+        /** @description JWKS (RFC 7517). */
+        KeySet: {
+            keys: {
+                [key: string]: unknown;
+            }[];
+        };
+        Layout: {
+            eventId: string;
+            layoutVersion: string;
+            /** @description Seats in the layout order, so in /seats/state; places of general admission are not in it. */
+            seatCount: number;
+            sections: {
+                id: string;
+                name: string;
+                tier: string;
+                capacity: number;
+                generalAdmission: boolean;
+                /** @description Where the best seats are counted from; if absent, the middle of the first row. */
+                focalPoint?: {
+                    row: string;
+                    seat: number;
+                };
+                rows: {
+                    label: string;
+                    /** @description Number of the first position; they count up by one. */
+                    first: number;
+                    /** @description Positions, gaps included. */
+                    count: number;
+                    /** @description Numbers without a seat. */
+                    gaps?: number[];
+                    /** @description Numbers of seats that are not for sale. */
+                    blocked?: number[];
+                    /** @description Seats with room for a wheelchair. */
+                    accessible?: number[];
+                    /** @description Seats for who comes with them. */
+                    companion?: number[];
+                }[];
+            }[];
+        };
+        NewAccount: {
+            /**
+             * Format: email
+             * @example ada@example.com
+             */
+            email: string;
+            /** Format: password */
+            password: string;
+            /** @example Ada */
+            name: string;
+        };
+        NewBlock: {
+            seats: string[];
+            /** @example Camera position */
+            reason: string;
+        };
+        NewChannel: {
+            /** @example Fan club */
+            name: string;
+            /** @description 4 to 64 characters each. Kept as keyed hashes only: they are never shown again. */
+            codes: string[];
+            /**
+             * Format: date-time
+             * @description May lie before the event's onSaleAt.
+             * @example 2027-05-01T18:00:00Z
+             */
+            opensAt: string;
+            /**
+             * Format: date-time
+             * @description What is left then goes back to the general sale.
+             * @example 2027-05-01T18:00:00Z
+             */
+            closesAt: string;
+            /** @description With a code of this channel a person can't come above so many seats of the event; the event's limit, if left out. */
+            seatsPerPerson?: number;
+            /** @description Seats by one code, all people and checkouts together; no limit, if left out. */
+            seatsPerCode?: number;
+            seats?: string[];
+            generalAdmission?: {
+                /** @example A */
+                section: string;
+                quantity: number;
+            }[];
+        };
+        NewCheckout: components["schemas"]["SeatChoice"] | components["schemas"]["QuantityChoice"] | components["schemas"]["BestChoice"];
+        NewEvent: {
+            name: string;
+            description?: string;
+            venue: {
+                name: string;
+                city: string;
+                country: string;
+                timeZone: string;
+            };
+            /**
+             * Format: date-time
+             * @example 2027-05-01T18:00:00Z
+             */
+            startsAt: string;
+            /**
+             * Format: date-time
+             * @example 2027-05-01T18:00:00Z
+             */
+            onSaleAt: string;
+            /**
+             * Format: date-time
+             * @description The event's start, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            offSaleAt?: string;
+            currency: string;
+            /**
+             * @description 8 by default.
+             * @default 8
+             */
+            seatsPerPerson: number;
+            /**
+             * @description lenient by default.
+             * @default lenient
+             * @enum {string}
+             */
+            orphanRule: "strict" | "lenient" | "off";
+            /**
+             * Format: date-time
+             * @description The event's start, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            accessibleUntil?: string;
+            tiers: {
+                /** @example standard */
+                id: string;
+                name: string;
+                amount: number;
+            }[];
+            sections: (components["schemas"]["NewSectionOfRows"] | components["schemas"]["NewSectionOfEqualRows"] | components["schemas"]["NewGeneralAdmissionSection"])[];
+        };
+        NewGeneralAdmissionSection: {
+            /** @example A */
+            id: string;
+            name: string;
+            /** @example standard */
+            tier: string;
+            capacity: number;
+        };
+        NewPayment: {
+            /** @example pm_card_visa */
+            paymentMethodId: string;
+        };
+        NewRefund: {
+            /** @description The seats that are given back; all of the order's, if left out. */
+            seats?: string[];
+            /** @description Minor units; if left out, the price of the seats, or all that is left of the order. */
+            amount?: number;
+        };
+        NewRoles: {
+            roles: ("buyer" | "organiser" | "operator" | "gate")[];
+        };
+        NewSectionOfEqualRows: {
+            /** @example A */
+            id: string;
+            name: string;
+            /** @example standard */
+            tier: string;
+            /** @description Where the best seats are counted from; the middle of the first row, if left out. */
+            focalPoint?: {
+                /** @example C */
+                row: string;
+                seat: number;
+            };
+            rows: {
+                /** @description So many rows, labelled A to Z, AA, AB, … */
+                count: number;
+                /** @description Positions in each row, gaps included. */
+                seats: number;
+                first?: number;
+                /** @description Numbers without a seat, in every row. */
+                gaps?: number[];
+                /**
+                 * @description Seats that are not for sale, as row-number.
+                 * @example [
+                 *       "A-1",
+                 *       "A-2"
+                 *     ]
+                 */
+                blocked?: string[];
+                /**
+                 * @description Seats with room for a wheelchair.
+                 * @example [
+                 *       "C-1"
+                 *     ]
+                 */
+                accessible?: string[];
+                /**
+                 * @description Seats for who comes with them.
+                 * @example [
+                 *       "C-2"
+                 *     ]
+                 */
+                companion?: string[];
+            };
+        };
+        NewSectionOfRows: {
+            /** @example A */
+            id: string;
+            name: string;
+            /** @example standard */
+            tier: string;
+            /** @description Where the best seats are counted from; the middle of the first row, if left out. */
+            focalPoint?: {
+                /** @example C */
+                row: string;
+                seat: number;
+            };
+            rows: {
+                /** @example C */
+                label: string;
+                /** @description Positions, gaps included. */
+                seats: number;
+                /** @description Number of the first position; 1 by default. */
+                first?: number;
+                gaps?: number[];
+                blocked?: number[];
+                /** @description Seats with room for a wheelchair: for who asks for them, until the event's accessibleUntil. */
+                accessible?: number[];
+                /** @description Seats for who comes with them. */
+                companion?: number[];
+            }[];
+        };
+        OpenedChannel: {
+            channelId: string;
+            name: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            opensAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            closesAt: string;
+            /** @enum {string} */
+            status: "upcoming" | "open" | "ended";
+            seatsPerPerson?: number;
+            seatsPerCode?: number;
+            /** @description The seats that the code opens, by their state. None once the channel has ended. */
+            seats: {
+                free: string[];
+                held: string[];
+                sold: string[];
+                blocked: string[];
+            };
+            generalAdmission: {
+                section: string;
+                free: number;
+                held: number;
+                sold: number;
+                blocked: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            asOf: string;
+        };
+        Order: {
+            checkoutId: string;
+            event: {
+                eventId: string;
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                startsAt: string;
+                venue: string;
+                city: string;
+                timeZone: string;
+            };
+            seats: {
+                seatId: string;
+                section: string;
+                /** @description Empty in general admission. */
+                row: string;
+                number: string;
+                tier: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                amount: number;
+            }[];
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount: number;
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amountRefunded: number;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @enum {string} */
+            status: "completed" | "partially_refunded" | "refunded";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            createdAt: string;
+            tickets: string[];
+        };
+        OrderPage: {
+            orders: components["schemas"]["Order"][];
+            /** @description For the next page; absent on the last. */
+            nextCursor?: string;
+        };
+        OwnSeats: {
+            held: {
+                /** @example A-C-12 */
+                seat: string;
+                section: string;
+                /** @description Absent in general admission. */
+                row?: string;
+                number: string;
+                /**
+                 * Format: date-time
+                 * @description When the time to pay for it ends.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                heldUntil: string;
+            }[];
+            owned: {
+                /** @example A-C-12 */
+                seat: string;
+                section: string;
+                /** @description Absent in general admission. */
+                row?: string;
+                number: string;
+                checkoutId?: string;
+            }[];
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            asOf: string;
+        };
+        PaidCheckout: {
+            /**
+             * @description declined: not charged, still held until the deadline, try again with a new Idempotency-Key.
+             * @enum {string}
+             */
+            status: "held" | "paying" | "requires_action" | "completed" | "expired" | "cancelled" | "refunded" | "declined";
+            checkoutId: string;
+            eventId: string;
+            /**
+             * Format: date-time
+             * @description Pay before this time.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            deadline?: string;
+            seats: {
+                seatId: string;
+                section: string;
+                /** @description Empty in general admission. */
+                row: string;
+                number: string;
+                tier: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                amount: number;
+            }[];
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount: number;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @description Why the last payment was declined. While the checkout is held you may try again. */
+            decline?: {
+                code: string;
+                message: string;
+            };
+            /** @description With status requires_action: send the buyer here to approve the payment. */
+            actionUrl?: string;
+            /** @description Why it ended without tickets. */
+            reason?: string;
+            /** @description Ticket ids, once completed. */
+            tickets: string[];
+        };
+        PriceTier: {
+            id: string;
+            name: string;
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount: number;
+        };
+        /** @description RFC 9457. Some codes carry further members. */
+        Problem: {
+            /** @example urn:onsale:problem:SEAT_TAKEN */
+            type: string;
+            /** @example A seat is not free */
+            title: string;
+            /** @example 409 */
+            status: number;
+            /** @description What happened and what you can do. */
+            detail: string;
+            /** @example urn:onsale:request:req_01h… */
+            instance: string;
+            /**
+             * @description Stable; branch on this.
+             * @example SEAT_TAKEN
+             */
+            code: string;
+            requestId: string;
+            /** @description True: the same request may succeed later, unchanged. */
+            retryable: boolean;
+            /** @description With REQUEST_INVALID: what is wrong, field by field. */
+            errors?: {
+                /** @enum {string} */
+                in: "body" | "query" | "header";
+                /** @description JSON Pointer into the body. */
+                pointer?: string;
+                parameter?: string;
+                detail: string;
+            }[];
+            /** @description With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. */
+            seats?: string[];
+            /** @description With SEAT_ORPHANED: the seats that would be left single. */
+            orphans?: string[];
+            /** @description With SEAT_ORPHANED: as many seats as were asked for, leaving none single. */
+            alternative?: string[];
+            /** @description With NOT_ENOUGH_SEATS of best available: so many are free side by side. */
+            largestGroup?: number;
+            /** @description With NOT_ENOUGH_SEATS of best available: there are enough, but apart from each other. */
+            splitWouldHelp?: boolean;
+            /** @description With LAYOUT_CHANGED: the present one. */
+            layoutVersion?: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /** @description Places of general admission, or the best adjacent seats of a section. */
+        QuantityChoice: {
+            eventId: string;
+            /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
+            layoutVersion?: string;
+            /** @example A */
+            section: string;
+            quantity: number;
+            /**
+             * Format: password
+             * @description Opens the seats of a channel. Case and surrounding spaces do not matter.
+             */
+            accessCode?: string;
+        };
+        Refresh: {
+            refreshToken: string;
+        } | {
+            /**
+             * @description For web pages: the refresh token is kept in a cookie that no script can read, not in the answer.
+             * @enum {boolean}
+             */
+            cookie: true;
+        };
+        Refund: {
+            refundId: string;
+            checkoutId: string;
+            /** @enum {string} */
+            status: "refunded" | "pending";
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount?: number;
+            seats?: string[];
+        };
+        SeatChoice: {
+            eventId: string;
+            /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
+            layoutVersion?: string;
+            seats: string[];
+            /** @description True: some of them are for a person who needs an accessible seat, and for who comes with them. Only so may accessible and companion seats be among them until the event's accessibleUntil. */
+            accessible?: boolean;
+            /**
+             * Format: password
+             * @description Opens the seats of a channel. Case and surrounding spaces do not matter.
+             */
+            accessCode?: string;
+        };
+        Session: {
+            /** @description JWT for the Authorization header. */
+            accessToken: string;
+            /** @enum {string} */
+            tokenType: "Bearer";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            expiresAt: string;
+            /** @description Good for one refresh; used twice, it ends the session. Absent when it is in a cookie. */
+            refreshToken?: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            refreshExpiresAt: string;
+            sessionId: string;
+            account: components["schemas"]["Account"];
+        };
+        StoredChannel: {
+            channel: components["schemas"]["Channel"];
+            /** @description Its seats that a buyer holds or owns, or that are blocked. They stay so, and are the channel's when they come back. */
+            notFree: string[];
+        };
+        Ticket: {
+            ticketId: string;
+            checkoutId: string;
+            event: {
+                eventId: string;
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                startsAt: string;
+                venue: string;
+                city: string;
+                timeZone: string;
+            };
+            seat: {
+                seatId: string;
+                section: string;
+                /** @description Empty in general admission. */
+                row: string;
+                number: string;
+                tier: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                amount: number;
+            };
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @enum {string} */
+            status: "valid" | "void";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            issuedAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            voidedAt?: string;
+            /** @description While valid: a compact JWS (EdDSA), what the QR code carries. */
+            token?: string;
+            /** @description While valid, and only for a single ticket: an SVG image. */
+            qrSvg?: string;
+        };
+        TicketPage: {
+            tickets: components["schemas"]["Ticket"][];
+            /** @description For the next page; absent on the last. */
+            nextCursor?: string;
+        };
+        Unblock: {
+            seats: string[];
+        };
+        Unblocked: {
+            /** @description Those that were blocked until now. */
+            seats: string[];
+        };
+        Venue: {
+            name: string;
+            city: string;
+            country: string;
+            timeZone: string;
+        };
+        WebhookReceipt: {
+            /** @enum {boolean} */
+            received: true;
+        };
     };
-    SeatChoice: {
-      eventId: string;
-      /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
-      layoutVersion?: string;
-      seats: string[];
-      /** @description True: some of them are for a person who needs an accessible seat, and for who comes with them. Only so may accessible and companion seats be among them until the event's accessibleUntil. */
-      accessible?: boolean;
-      /**
-       * Format: password
-       * @description Opens the seats of a channel. Case and surrounding spaces do not matter.
-       */
-      accessCode?: string;
-    };
-    Session: {
-      /** @description JWT for the Authorization header. */
-      accessToken: string;
-      /** @enum {string} */
-      tokenType: "Bearer";
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      expiresAt: string;
-      /** @description Good for one refresh; used twice, it ends the session. Absent when it is in a cookie. */
-      refreshToken?: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      refreshExpiresAt: string;
-      sessionId: string;
-      account: components["schemas"]["Account"];
-    };
-    StoredChannel: {
-      channel: components["schemas"]["Channel"];
-      /** @description Its seats that a buyer holds or owns, or that are blocked. They stay so, and are the channel's when they come back. */
-      notFree: string[];
-    };
-    Ticket: {
-      ticketId: string;
-      checkoutId: string;
-      event: {
-        eventId: string;
-        name: string;
-        /**
-         * Format: date-time
-         * @description UTC, ISO 8601.
-         * @example 2027-05-01T18:00:00.000Z
-         */
-        startsAt: string;
-        venue: string;
-        city: string;
-        timeZone: string;
-      };
-      seat: {
-        seatId: string;
-        section: string;
-        /** @description Empty in general admission. */
-        row: string;
-        number: string;
-        tier: string;
-        /**
-         * @description In the currency's minor unit: 4950 is 49.50 EUR.
-         * @example 4950
-         */
-        amount: number;
-      };
-      /**
-       * @description ISO 4217.
-       * @example EUR
-       */
-      currency: string;
-      /** @enum {string} */
-      status: "valid" | "void";
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      issuedAt: string;
-      /**
-       * Format: date-time
-       * @description UTC, ISO 8601.
-       * @example 2027-05-01T18:00:00.000Z
-       */
-      voidedAt?: string;
-      /** @description While valid: a compact JWS (EdDSA), what the QR code carries. */
-      token?: string;
-      /** @description While valid, and only for a single ticket: an SVG image. */
-      qrSvg?: string;
-    };
-    TicketPage: {
-      tickets: components["schemas"]["Ticket"][];
-      /** @description For the next page; absent on the last. */
-      nextCursor?: string;
-    };
-    Unblock: {
-      seats: string[];
-    };
-    Unblocked: {
-      /** @description Those that were blocked until now. */
-      seats: string[];
-    };
-    Venue: {
-      name: string;
-      city: string;
-      country: string;
-      timeZone: string;
-    };
-    WebhookReceipt: {
-      /** @enum {boolean} */
-      received: true;
-    };
-  };
-  responses: never;
-  parameters: never;
-  requestBodies: never;
-  headers: never;
-  pathItems: never;
+    responses: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-  signUp: {
-    parameters: {
-      query?: never;
-      header?: {
-        "Idempotency-Key"?: string;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewAccount"];
-      };
-    };
-    responses: {
-      /** @description The account. */
-      201: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Account"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `EMAIL_TAKEN`: There is an account with this e-mail.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `PASSWORD_WEAK`: The password is too weak.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getOwnAccount: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The account. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Account"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ACCOUNT_NOT_FOUND`: There is no such account. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  setRoles: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        accountId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewRoles"];
-      };
-    };
-    responses: {
-      /** @description The account. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Account"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ACCOUNT_NOT_FOUND`: There is no such account. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  logIn: {
-    parameters: {
-      query?: never;
-      header?: {
-        "Idempotency-Key"?: string;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["Credentials"];
-      };
-    };
-    responses: {
-      /** @description The session. */
-      201: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Session"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `CREDENTIALS_INVALID`: E-mail or password is wrong. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOO_MANY_ATTEMPTS`: Too many attempts.
-       *     - `RATE_LIMITED`: Too many requests.
-       */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  logOutEverywhere: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Logged out everywhere. */
-      204: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  refreshSession: {
-    parameters: {
-      query?: never;
-      header?: {
-        "Idempotency-Key"?: string;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["Refresh"];
-      };
-    };
-    responses: {
-      /** @description The session, with new tokens. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Session"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `SESSION_REVOKED`: The session has ended. */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  logOut: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Logged out. */
-      204: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getAccessTokenKeys: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description JWKS. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["KeySet"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  searchEvents: {
-    parameters: {
-      query?: {
-        /** @description Words in the name, the venue or the city; case and accents do not matter. */
-        q?: string;
-        city?: string;
-        /** @description Starts at this time or later; a day means its first moment in UTC. */
-        from?: string;
-        /** @description Starts at this time or earlier; a day means its last moment in UTC. */
-        to?: string;
-        cursor?: string;
-        limit?: number;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of events. */
-      200: {
-        headers: {
-          /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["EventPage"];
-        };
-      };
-      /** @description Nothing has changed. */
-      304: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description - `REQUEST_INVALID`: The request is not valid. */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getEvent: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The event. */
-      200: {
-        headers: {
-          /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["EventWithSections"];
-        };
-      };
-      /** @description Nothing has changed. */
-      304: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /**
-       * @description - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getAvailability: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The numbers, and when they were read. */
-      200: {
-        headers: {
-          /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Availability"];
-        };
-      };
-      /** @description The numbers have not changed. */
-      304: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getLayout: {
-    parameters: {
-      query?: {
-        /** @description The event's layoutVersion, for an answer that may be kept for ever. */
-        version?: string;
-      };
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The layout. */
-      200: {
-        headers: {
-          /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
-          ETag?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Layout"];
-        };
-      };
-      /** @description You have this version. */
-      304: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description - `REQUEST_INVALID`: The request is not valid. */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `LAYOUT_CHANGED`: The event has another seat layout by now. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getSeatStates: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The states. */
-      200: {
-        headers: {
-          /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
-          ETag?: string;
-          /** @description The version of the layout whose order this is. */
-          "Onsale-Layout-Version"?: string;
-          /** @description The number of seats; what is left of the last byte is 0. */
-          "Onsale-Seat-Count"?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/octet-stream": string;
-        };
-      };
-      /** @description Nothing has changed. */
-      304: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  streamSeats: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The events. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/event-stream": string;
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `LIVE_SEATS_FULL`: No more readers of live seats fit here.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getOwnSeats: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Your seats in this event. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["OwnSeats"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  createEvent: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewEvent"];
-      };
-    };
-    responses: {
-      /** @description The draft. */
-      201: {
-        headers: {
-          /** @description The event. */
-          Location?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Event"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `EVENT_EXISTS`: This event id is taken by another event.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 1048576 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `LAYOUT_INVALID`: The seat layout is not valid.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  publishEvent: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The event. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Event"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `LAYOUT_INVALID`: The seat layout is not valid.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  putChannel: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-        channelId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewChannel"];
-      };
-    };
-    responses: {
-      /** @description The channel. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["StoredChannel"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SEATS_ALLOCATED`: Seats belong to another channel.
-       *     - `NOT_ENOUGH_SEATS`: Not enough seats are free.
-       *     - `CHANNEL_LIMIT_REACHED`: The event can have no more channels or codes.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 3145728 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
-       *     - `SECTION_UNKNOWN`: A section does not exist in this event.
-       *     - `CODE_DUPLICATE`: A code is used twice.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  deleteChannel: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-        channelId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description It is gone. */
-      204: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  listChannels: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description All of them, without their codes. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["ChannelList"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  openWithCode: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["AccessCode"];
-      };
-    };
-    responses: {
-      /** @description The channel and its seats. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["OpenedChannel"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ACCESS_CODE_INVALID`: This code opens nothing here. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  listBlocks: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Blocks that still have seats. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["BlockList"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_IS_DRAFT`: The event is not published yet. */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  blockSeats: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewBlock"];
-      };
-    };
-    responses: {
-      /** @description The block. */
-      201: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Block"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `EVENT_IS_DRAFT`: The event is not published yet.
-       *     - `SEAT_TAKEN`: A seat is not free.
-       *     - `SEATS_BLOCKED`: Seats are blocked already.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 524288 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  unblockSeats: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path: {
-        eventId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["Unblock"];
-      };
-    };
-    responses: {
-      /** @description Which were blocked. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Unblocked"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `EVENT_IS_DRAFT`: The event is not published yet.
-       *     - `SEAT_TAKEN`: A seat is not free.
-       *     - `BLOCKED_BY_LAYOUT`: Seats are not for sale by the layout.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 524288 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  createCheckout: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewCheckout"];
-      };
-    };
-    responses: {
-      /** @description The seats are held. */
-      201: {
-        headers: {
-          /** @description The checkout. */
-          Location?: string;
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Checkout"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ACCESS_CODE_INVALID`: This code opens nothing here. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `EVENT_NOT_FOUND`: There is no such event. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SALE_NOT_OPEN`: The sale has not started.
-       *     - `SALE_ENDED`: The sale has ended.
-       *     - `SEAT_TAKEN`: A seat is not free.
-       *     - `NOT_ENOUGH_SEATS`: Not enough seats are free.
-       *     - `SEAT_LIMIT_EXCEEDED`: The limit of seats a person is reached.
-       *     - `SEAT_ORPHANED`: These seats would leave a single one between taken ones.
-       *     - `SEAT_ACCESSIBLE`: A seat is kept for people who need its room.
-       *     - `LAYOUT_CHANGED`: The event has another seat layout by now.
-       *     - `CHANNEL_NOT_OPEN`: The code's sale has not started.
-       *     - `CHANNEL_ENDED`: The code's sale has ended.
-       *     - `CODE_LIMIT_EXCEEDED`: The limit of seats a code is reached.
-       *     - `SEAT_NOT_IN_CHANNEL`: A seat is not among those that the code opens.
-       *     - `HOLD_EXPIRED`: The hold has expired.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
-       *     - `SECTION_UNKNOWN`: A section does not exist in this event.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
-       *     - `UNAVAILABLE`: A part of the system does not answer.
-       */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getCheckout: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        checkoutId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The checkout. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Checkout"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  cancelCheckout: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        checkoutId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The checkout, cancelled. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Checkout"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `CHECKOUT_COMPLETED`: The checkout is paid already.
-       *     - `CHECKOUT_BUSY`: A payment for this checkout is being processed.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `CHECKOUT_EXPIRED`: The checkout has expired.
-       *     - `CHECKOUT_CANCELLED`: The checkout was cancelled.
-       */
-      410: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  payCheckout: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path: {
-        checkoutId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewPayment"];
-      };
-    };
-    responses: {
-      /** @description The outcome. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PaidCheckout"];
-        };
-      };
-      /** @description Still being decided. */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["PaidCheckout"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `CHECKOUT_COMPLETED`: The checkout is paid already.
-       *     - `CHECKOUT_BUSY`: A payment for this checkout is being processed.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `CHECKOUT_EXPIRED`: The checkout has expired.
-       *     - `CHECKOUT_CANCELLED`: The checkout was cancelled.
-       */
-      410: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `PAYMENT_METHOD_INVALID`: Stripe does not know this payment method.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  returnFromBank: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        checkoutId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The page. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/html": string;
-        };
-      };
-      /** @description To the storefront. */
-      303: {
-        headers: {
-          /** @description The checkout's page. */
-          Location?: string;
-          [name: string]: unknown;
-        };
-        content?: never;
-      };
-      /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  listOrders: {
-    parameters: {
-      query?: {
-        cursor?: string;
-        limit?: number;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of orders. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["OrderPage"];
-        };
-      };
-      /** @description - `REQUEST_INVALID`: The request is not valid. */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getOrder: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        checkoutId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The order. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Order"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ORDER_NOT_FOUND`: There is no such order. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  refundOrder: {
-    parameters: {
-      query?: never;
-      header: {
-        "Idempotency-Key": string;
-      };
-      path: {
-        checkoutId: string;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewRefund"];
-      };
-    };
-    responses: {
-      /** @description Given back. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Refund"];
-        };
-      };
-      /** @description Under way. */
-      202: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Refund"];
-        };
-      };
-      /**
-       * @description - `REQUEST_INVALID`: The request is not valid.
-       *     - `JSON_MALFORMED`: The body is not valid JSON.
-       *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
-       */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-      403: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `ORDER_NOT_FOUND`: There is no such order.
-       *     - `EVENT_NOT_FOUND`: There is no such event.
-       *     - `PAYMENT_NOT_FOUND`: There is no such payment.
-       */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `PAYMENT_STATE_CONFLICT`: The payment is not in a state that allows this.
-       *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
-       */
-      409: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 32768 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
-       *     - `REFUND_TOO_LARGE`: The refund is larger than what is left.
-       *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
-       */
-      422: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  listTickets: {
-    parameters: {
-      query?: {
-        cursor?: string;
-        limit?: number;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page of tickets, without their QR codes. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["TicketPage"];
-        };
-      };
-      /** @description - `REQUEST_INVALID`: The request is not valid. */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getTicketKeys: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description JWKS. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["KeySet"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getTicket: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        ticketId: string;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The ticket. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["Ticket"];
-        };
-      };
-      /**
-       * @description - `TOKEN_MISSING`: Log in first.
-       *     - `TOKEN_INVALID`: The access token is not valid.
-       *     - `TOKEN_EXPIRED`: The access token has expired.
-       */
-      401: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `TICKET_NOT_FOUND`: There is no such ticket. */
-      404: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  receiveStripeWebhook: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": Record<string, never>;
-      };
-    };
-    responses: {
-      /** @description Taken. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": components["schemas"]["WebhookReceipt"];
-        };
-      };
-      /** @description - `WEBHOOK_SIGNATURE_INVALID`: The webhook signature is not valid. */
-      400: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /**
-       * @description - `BODY_TOO_LARGE`: The body is too large.
-       *
-       *     At most 262144 bytes.
-       */
-      413: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
-      415: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `RATE_LIMITED`: Too many requests. */
-      429: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
-      504: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  isAlive: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Yes. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/plain": string;
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  isReady: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Yes. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/plain": string;
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getMetrics: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Prometheus' text format. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/plain": string;
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getOpenApi: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description OpenAPI 3.1. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/json": {
-            [key: string]: unknown;
-          };
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-    };
-  };
-  getDocs: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description A page. */
-      200: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "text/html": string;
-        };
-      };
-      /** @description - `INTERNAL`: Something went wrong on our side. */
-      500: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
-      /** @description - `UNAVAILABLE`: A part of the system does not answer. */
-      503: {
-        headers: {
-          [name: string]: unknown;
-        };
-        content: {
-          "application/problem+json": components["schemas"]["Problem"];
-        };
-      };
+    signUp: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAccount"];
+            };
+        };
+        responses: {
+            /** @description The account. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `EMAIL_TAKEN`: There is an account with this e-mail.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `PASSWORD_WEAK`: The password is too weak.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOwnAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ACCOUNT_NOT_FOUND`: There is no such account. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setRoles: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                accountId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRoles"];
+            };
+        };
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ACCOUNT_NOT_FOUND`: There is no such account. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logIn: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Credentials"];
+            };
+        };
+        responses: {
+            /** @description The session. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `CREDENTIALS_INVALID`: E-mail or password is wrong. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOO_MANY_ATTEMPTS`: Too many attempts.
+             *     - `RATE_LIMITED`: Too many requests.
+             */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logOutEverywhere: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Logged out everywhere. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    refreshSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Refresh"];
+            };
+        };
+        responses: {
+            /** @description The session, with new tokens. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `SESSION_REVOKED`: The session has ended. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logOut: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Logged out. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAccessTokenKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description JWKS. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeySet"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchEvents: {
+        parameters: {
+            query?: {
+                /** @description Words in the name, the venue or the city; case and accents do not matter. */
+                q?: string;
+                city?: string;
+                /** @description Starts at this time or later; a day means its first moment in UTC. */
+                from?: string;
+                /** @description Starts at this time or earlier; a day means its last moment in UTC. */
+                to?: string;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events. */
+            200: {
+                headers: {
+                    /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description Nothing has changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event. */
+            200: {
+                headers: {
+                    /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventWithSections"];
+                };
+            };
+            /** @description Nothing has changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAvailability: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers, and when they were read. */
+            200: {
+                headers: {
+                    /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Availability"];
+                };
+            };
+            /** @description The numbers have not changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLayout: {
+        parameters: {
+            query?: {
+                /** @description The event's layoutVersion, for an answer that may be kept for ever. */
+                version?: string;
+            };
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The layout. */
+            200: {
+                headers: {
+                    /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Layout"];
+                };
+            };
+            /** @description You have this version. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `LAYOUT_CHANGED`: The event has another seat layout by now. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSeatStates: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The states. */
+            200: {
+                headers: {
+                    /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
+                    ETag?: string;
+                    /** @description The version of the layout whose order this is. */
+                    "Onsale-Layout-Version"?: string;
+                    /** @description The number of seats; what is left of the last byte is 0. */
+                    "Onsale-Seat-Count"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Nothing has changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    streamSeats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `LIVE_SEATS_FULL`: No more readers of live seats fit here.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOwnSeats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Your seats in this event. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnSeats"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEvent"];
+            };
+        };
+        responses: {
+            /** @description The draft. */
+            201: {
+                headers: {
+                    /** @description The event. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `EVENT_EXISTS`: This event id is taken by another event.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 1048576 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `LAYOUT_INVALID`: The seat layout is not valid.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    publishEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Event"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `LAYOUT_INVALID`: The seat layout is not valid.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+                channelId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewChannel"];
+            };
+        };
+        responses: {
+            /** @description The channel. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StoredChannel"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SEATS_ALLOCATED`: Seats belong to another channel.
+             *     - `NOT_ENOUGH_SEATS`: Not enough seats are free.
+             *     - `CHANNEL_LIMIT_REACHED`: The event can have no more channels or codes.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 3145728 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
+             *     - `SECTION_UNKNOWN`: A section does not exist in this event.
+             *     - `CODE_DUPLICATE`: A code is used twice.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+                channelId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listChannels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them, without their codes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelList"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    openWithCode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessCode"];
+            };
+        };
+        responses: {
+            /** @description The channel and its seats. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenedChannel"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ACCESS_CODE_INVALID`: This code opens nothing here. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBlocks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Blocks that still have seats. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BlockList"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_IS_DRAFT`: The event is not published yet. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    blockSeats: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBlock"];
+            };
+        };
+        responses: {
+            /** @description The block. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Block"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `EVENT_IS_DRAFT`: The event is not published yet.
+             *     - `SEAT_TAKEN`: A seat is not free.
+             *     - `SEATS_BLOCKED`: Seats are blocked already.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 524288 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unblockSeats: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Unblock"];
+            };
+        };
+        responses: {
+            /** @description Which were blocked. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unblocked"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `EVENT_IS_DRAFT`: The event is not published yet.
+             *     - `SEAT_TAKEN`: A seat is not free.
+             *     - `BLOCKED_BY_LAYOUT`: Seats are not for sale by the layout.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 524288 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createCheckout: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCheckout"];
+            };
+        };
+        responses: {
+            /** @description The seats are held. */
+            201: {
+                headers: {
+                    /** @description The checkout. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkout"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ACCESS_CODE_INVALID`: This code opens nothing here. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SALE_NOT_OPEN`: The sale has not started.
+             *     - `SALE_ENDED`: The sale has ended.
+             *     - `SEAT_TAKEN`: A seat is not free.
+             *     - `NOT_ENOUGH_SEATS`: Not enough seats are free.
+             *     - `SEAT_LIMIT_EXCEEDED`: The limit of seats a person is reached.
+             *     - `SEAT_ORPHANED`: These seats would leave a single one between taken ones.
+             *     - `SEAT_ACCESSIBLE`: A seat is kept for people who need its room.
+             *     - `LAYOUT_CHANGED`: The event has another seat layout by now.
+             *     - `CHANNEL_NOT_OPEN`: The code's sale has not started.
+             *     - `CHANNEL_ENDED`: The code's sale has ended.
+             *     - `CODE_LIMIT_EXCEEDED`: The limit of seats a code is reached.
+             *     - `SEAT_NOT_IN_CHANNEL`: A seat is not among those that the code opens.
+             *     - `HOLD_EXPIRED`: The hold has expired.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
+             *     - `SECTION_UNKNOWN`: A section does not exist in this event.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCheckout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The checkout. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkout"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelCheckout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The checkout, cancelled. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkout"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `CHECKOUT_COMPLETED`: The checkout is paid already.
+             *     - `CHECKOUT_BUSY`: A payment for this checkout is being processed.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `CHECKOUT_EXPIRED`: The checkout has expired.
+             *     - `CHECKOUT_CANCELLED`: The checkout was cancelled.
+             */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    payCheckout: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPayment"];
+            };
+        };
+        responses: {
+            /** @description The outcome. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaidCheckout"];
+                };
+            };
+            /** @description Still being decided. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaidCheckout"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `CHECKOUT_COMPLETED`: The checkout is paid already.
+             *     - `CHECKOUT_BUSY`: A payment for this checkout is being processed.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `CHECKOUT_EXPIRED`: The checkout has expired.
+             *     - `CHECKOUT_CANCELLED`: The checkout was cancelled.
+             */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `PAYMENT_METHOD_INVALID`: Stripe does not know this payment method.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    returnFromBank: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description To the storefront. */
+            303: {
+                headers: {
+                    /** @description The checkout's page. */
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description - `CHECKOUT_NOT_FOUND`: There is no such checkout. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listOrders: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of orders. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderPage"];
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOrder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ORDER_NOT_FOUND`: There is no such order. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    refundOrder: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRefund"];
+            };
+        };
+        responses: {
+            /** @description Given back. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refund"];
+                };
+            };
+            /** @description Under way. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refund"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `ORDER_NOT_FOUND`: There is no such order.
+             *     - `EVENT_NOT_FOUND`: There is no such event.
+             *     - `PAYMENT_NOT_FOUND`: There is no such payment.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `PAYMENT_STATE_CONFLICT`: The payment is not in a state that allows this.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `SEAT_UNKNOWN`: A seat does not exist in this event.
+             *     - `REFUND_TOO_LARGE`: The refund is larger than what is left.
+             *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
+             */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTickets: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of tickets, without their QR codes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TicketPage"];
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTicketKeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description JWKS. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeySet"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTicket: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                ticketId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The ticket. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ticket"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `TICKET_NOT_FOUND`: There is no such ticket. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    receiveStripeWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description Taken. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookReceipt"];
+                };
+            };
+            /** @description - `WEBHOOK_SIGNATURE_INVALID`: The webhook signature is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 262144 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    isAlive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Yes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    isReady: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Yes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getMetrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prometheus' text format. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOpenApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OpenAPI 3.1. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDocs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
     };
-  };
 }
