@@ -171,7 +171,8 @@ describe("the best seats", () => {
       expect(["C", "D", "E", "F", "G"]).toContain(first?.row);
       numbers.push(Number(first?.number));
     }
-    // Drawn among the best ones, so a single one may lie further off.
+    expect(numbers[0]).toBeLessThanOrEqual(9);
+    // Drawn among the best that leave no orphan, of which the first buyers leave few: a late one may lie further off.
     expect(numbers.reduce((sum, number) => sum + number, 0) / numbers.length).toBeLessThanOrEqual(6);
   });
 
