@@ -198,15 +198,8 @@ function mainOf(name: ProcessName): string {
 }
 
 async function portsFor<Name extends string>(names: readonly Name[]): Promise<Record<Name, number>> {
-  const taken = new Set<number>();
-  const entries: [Name, number][] = [];
-  for (const name of names) {
-    let port = await freePort();
-    while (taken.has(port)) port = await freePort();
-    taken.add(port);
-    entries.push([name, port]);
-  }
-  return Object.fromEntries(entries) as Record<Name, number>;
+  const entries = names.map(async (name): Promise<[Name, number]> => [name, await freePort()]);
+  return Object.fromEntries(await Promise.all(entries)) as Record<Name, number>;
 }
 
 async function answersReady(url: string): Promise<void> {

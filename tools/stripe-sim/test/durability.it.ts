@@ -1,10 +1,10 @@
 // What was acknowledged is there after kill -9, idempotency keys too; and no card number is anywhere on disk or in a log.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readdir, readFile, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../../backing/src/ports.js";
 import { errorOf, simAt, temporaryDirectory } from "./a-sim.js";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
@@ -21,14 +21,6 @@ const children = new Set<ChildProcess>();
 afterEach(() => {
   for (const child of children) child.kill("SIGKILL");
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 interface Child {
   readonly process: ChildProcess;
