@@ -34,9 +34,10 @@ async function canListen(port: number, keep?: "and keep it"): Promise<boolean> {
     const server = createServer();
     server.once("error", () => resolve(false));
     server.listen({ port, host: "127.0.0.1", exclusive: true }, () => {
-      if (keep === undefined) return server.close(() => resolve(true));
-      server.unref();
-      resolve(true);
+      if (keep) {
+        server.unref();
+        resolve(true);
+      } else server.close(() => resolve(true));
     });
   });
 }
