@@ -3,9 +3,11 @@ import { defineConfig } from "vitest/config";
 // Three kinds of test. unit: pure, beside the code. component (*.it.ts): one part against the real stores, which
 // tools/backing starts on free ports. e2e: the whole stack.
 const conditions = ["onsale-source", "module", "node", "development|production"];
+const ofNode = conditions.filter((name) => name !== "module");
 const shared = {
   resolve: { conditions },
-  ssr: { resolve: { conditions, externalConditions: conditions } },
+  // Node is told of these too, and shall load what it loads in production: builds for bundlers ("module") are not for it.
+  ssr: { resolve: { conditions: ofNode, externalConditions: ofNode } },
 };
 
 export default defineConfig({
@@ -16,10 +18,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: "unit",
+          sequence: { groupOrder: 0 },
           include: [
             "kit/src/**/*.test.ts",
             "services/*/src/**/*.test.ts",
-            "services/*/web/**/*.test.ts",
+            "services/*/web/**/*.test.{ts,tsx}",
             "workflows/src/**/*.test.ts",
             "tools/*/src/**/*.test.ts",
             "bench/rig/**/*.test.ts",
@@ -32,6 +35,9 @@ export default defineConfig({
         ...shared,
         test: {
           name: "component",
+          // They wait for timeouts, deadlines and other processes more than they work.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
           include: [
             "services/*/test/**/*.it.ts",
             "workflows/test/**/*.it.ts",
@@ -47,9 +53,9 @@ export default defineConfig({
         ...shared,
         test: {
           name: "e2e",
+          sequence: { groupOrder: 2 },
           include: ["test/e2e/**/*.it.ts", "test/browser/**/*.it.ts", "test/chaos/**/*.it.ts"],
           globalSetup: ["tools/backing/src/vitest-setup.ts"],
-          fileParallelism: false,
           testTimeout: 240_000,
           hookTimeout: 240_000,
         },

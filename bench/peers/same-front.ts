@@ -36,6 +36,7 @@ export function sameFront({ pool, reserve, jwksJson, redisUrl }: SameFront): Ser
       limits: "by caller",
       idempotencyKey: "required",
       body: newCheckout,
+      hot: true,
       answers: { 201: { description: "The seats are held." } },
     },
     async ({ body, identity, attempt }) => {

@@ -39,7 +39,8 @@ export interface RestHolds extends HoldJob {
   readonly tokens: readonly string[];
 }
 
-export const buyerId = (buyer: number): string => `usr_bench${buyer}`;
+/** As long as the account service makes them. */
+export const buyerId = (buyer: number): string => `acc_${String(buyer).padStart(26, "0")}`;
 
 const connections = new Map<string, unknown>();
 /** Kept from round to round: what is measured are holds, not connections. */

@@ -1,6 +1,7 @@
 // The scripts' commands, exactly as the inventory sends them: overheard once, then filled in for other seats and holds.
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
+import { personOf } from "@onsale/inventory/seat-map";
 import { Redis } from "ioredis";
 import { writeCommand } from "./resp-client.js";
 
@@ -61,7 +62,7 @@ export function fillIn({ args, was }: Overheard, now: Particulars): Buffer {
   const start = word(was.start);
   return writeCommand(
     args.map((arg) => {
-      let filled = arg.replaceAll(was.holdId, now.holdId).replaceAll(was.userId, now.userId);
+      let filled = arg.replaceAll(was.holdId, now.holdId).replaceAll(personOf(was.userId), personOf(now.userId));
       for (const [at, time] of (was.times ?? []).entries())
         filled = filled.replaceAll(String(time), String(now.times?.[at] ?? time));
       return filled.replace(section, `$1${now.section}`).replace(start, `$1${now.start}`);

@@ -290,7 +290,7 @@ export async function putOnSale({ catalog }: Stage, house: House): Promise<Sale>
     seatsPerPerson: 100,
     tiers: [{ tierId: "STALLS", name: "Stalls", amount: 5_000 }],
   });
-  await catalog.createEvent({ event, sections: sectionsOf(house, "STALLS") });
+  await catalog.createEvent({ event, sections: sectionsOf(house, "STALLS"), layoutSource: "" });
   await catalog.publishEvent({ eventId, organiserId: "" });
   return { eventId, house };
 }

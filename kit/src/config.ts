@@ -1,5 +1,6 @@
 // Reads configuration from the environment once, and says in one message everything that is wrong with it.
 import { z } from "zod";
+import { tracingSettings } from "./tracing.js";
 
 /** Host and port to listen on or call, as "127.0.0.1:7001". */
 export const address = z.string().regex(/^[^\s:]+:\d{1,5}$/, "must be host:port");
@@ -28,6 +29,7 @@ export const trustSettings = {
 /** What every process has. */
 export const processSettings = {
   ...trustSettings,
+  ...tracingSettings,
   NODE_ENV: z.enum(["production", "development", "test"]).default("development"),
   LOG_LEVEL: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   /** Where /healthz, /readyz and /metrics are served. */

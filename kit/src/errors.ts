@@ -45,6 +45,7 @@ export const refusals = {
   SESSION_REVOKED: refusal(401, Grpc.UNAUTHENTICATED, "The session has ended"),
   EMAIL_TAKEN: refusal(409, Grpc.ALREADY_EXISTS, "There is an account with this e-mail"),
   PASSWORD_WEAK: refusal(422, Grpc.INVALID_ARGUMENT, "The password is too weak"),
+  PASSWORD_WRONG: refusal(403, Grpc.PERMISSION_DENIED, "The current password is wrong"),
   ACCOUNT_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such account"),
   // events and seats
   EVENT_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such event"),
@@ -62,6 +63,7 @@ export const refusals = {
   LAYOUT_CHANGED: refusal(409, Grpc.FAILED_PRECONDITION, "The event has another seat layout by now"),
   HOLD_EXPIRED: refusal(409, Grpc.FAILED_PRECONDITION, "The hold has expired"),
   EVENT_IS_DRAFT: refusal(409, Grpc.FAILED_PRECONDITION, "The event is not published yet"),
+  EVENT_CANCELLED: refusal(409, Grpc.FAILED_PRECONDITION, "The event was cancelled"),
   // channels and blocks
   ACCESS_CODE_INVALID: refusal(403, Grpc.PERMISSION_DENIED, "This code opens nothing here"),
   CHANNEL_NOT_OPEN: refusal(409, Grpc.FAILED_PRECONDITION, "The code's sale has not started"),
@@ -85,6 +87,8 @@ export const refusals = {
   PAYMENT_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such payment"),
   PAYMENT_STATE_CONFLICT: refusal(409, Grpc.FAILED_PRECONDITION, "The payment is not in a state that allows this"),
   REFUND_TOO_LARGE: refusal(422, Grpc.FAILED_PRECONDITION, "The refund is larger than what is left"),
+  SEAT_REFUNDED: refusal(409, Grpc.FAILED_PRECONDITION, "A seat's money has gone back already"),
+  REFUND_NOT_ALLOWED: refusal(409, Grpc.FAILED_PRECONDITION, "This order can't be given back by its buyer"),
   WEBHOOK_SIGNATURE_INVALID: refusal(400, Grpc.INVALID_ARGUMENT, "The webhook signature is not valid"),
   TICKET_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such ticket"),
   ORDER_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such order"),

@@ -8,6 +8,7 @@ import { isIP } from "node:net";
 import { type Client, type ClientDuplexStream, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { DomainError, isRefusalCode, type RefusalDetails } from "./errors.js";
 import {
+  answerSpan,
   type CallContext,
   type CallOptions,
   callMetadata,
@@ -15,12 +16,14 @@ import {
   openChannel,
   refusalFrom,
   rpcSeconds,
+  rpcSpan,
   statusOf,
   type Trust,
 } from "./grpc.js";
 import { splitAddress } from "./lifecycle.js";
 import type { Logger } from "./log.js";
 import type { Metrics } from "./metrics.js";
+import { endRefused, within } from "./tracing.js";
 
 export interface StreamCall<Request> {
   id: number;
@@ -28,6 +31,8 @@ export interface StreamCall<Request> {
   patienceMs: number;
   requestId: string;
   request: Request | undefined;
+  /** W3C's; empty unless the caller is traced. */
+  traceparent: string;
 }
 export interface StreamReply<Response> {
   id: number;
@@ -95,6 +100,7 @@ export interface Streams<Request, Response> {
 interface Pending<Request, Response> {
   readonly request: Request;
   readonly requestId: string;
+  readonly traceparent: string;
   /** By performance.now(). */
   readonly deadline: number;
   /** Undefined: not written yet. */
@@ -398,8 +404,8 @@ export function connectStreams<Request, Response>(
         const one = line.pending.get(id);
         if (!one) continue; // its caller has left
         one.writtenAt = now;
-        const { request, requestId } = one;
-        calls.push({ id, patienceMs: Math.max(1, Math.round(one.deadline - now)), requestId, request });
+        const { request, requestId, traceparent } = one;
+        calls.push({ id, patienceMs: Math.max(1, Math.round(one.deadline - now)), requestId, request, traceparent });
       }
       if (calls.length > 0) line.blocked = !line.stream.write({ calls });
     }
@@ -441,11 +447,25 @@ export function connectStreams<Request, Response>(
   return {
     lines: () => ready.length,
     call: (request, { deadlineMs = usualDeadlineMs, requestId } = {}) =>
-      new Promise<Response>((resolve, reject) => {
-        if (closed) return reject(closedRefusal());
+      new Promise<Response>((resolve, refuse) => {
+        if (closed) return refuse(closedRefusal());
         const deadline = performance.now() + deadlineMs;
-        const one = { request, requestId: requestId ?? "", deadline, writtenAt: undefined, again: false };
-        if (put({ ...one, resolve, reject })) return;
+        const span = rpcSpan(method.path);
+        const traceparent = span?.traceparent ?? "";
+        const one = { request, requestId: requestId ?? "", traceparent, deadline, writtenAt: undefined, again: false };
+        const reject = span
+          ? (refusal: DomainError) => {
+              endRefused(span, refusal);
+              refuse(refusal);
+            }
+          : refuse;
+        const answer = span
+          ? (response: Response) => {
+              span.end();
+              resolve(response);
+            }
+          : resolve;
+        if (put({ ...one, resolve: answer, reject })) return;
         reject(
           ready.length === 0
             ? new DomainError("UNAVAILABLE", `${method.path} can't be reached right now. Please try again.`)
@@ -601,7 +621,7 @@ export function createStreams(settings: StreamServerSettings): StreamServer {
       schedule();
     }
 
-    function begin({ id, patienceMs, requestId, request }: StreamCall<unknown>, since: number): void {
+    function begin({ id, patienceMs, requestId, request, traceparent }: StreamCall<unknown>, since: number): void {
       const waited = performance.now() - since;
       if (waited >= patienceMs)
         return void reply(
@@ -616,8 +636,11 @@ export function createStreams(settings: StreamServerSettings): StreamServer {
         deadline: Date.now() + patienceMs - waited,
         signal: gone.signal,
       };
+      const span = traceparent === "" ? undefined : answerSpan(method.path, traceparent);
       const done = (response: unknown, error: DomainError | undefined) => {
         working -= 1;
+        if (error) endRefused(span, error);
+        else span?.end();
         reply(id, since, response, error);
         for (let next = waiting.shift(); next; next = working < mostAtOnce ? waiting.shift() : undefined)
           begin(next.one, next.since);
@@ -625,13 +648,17 @@ export function createStreams(settings: StreamServerSettings): StreamServer {
       const failed = (thrown: unknown) => {
         const error = DomainError.from(thrown);
         if (error.code === "INTERNAL")
-          log.error({ err: thrown, method: method.path, requestId }, "a bug: a call failed");
+          within(span, () => log.error({ err: thrown, method: method.path, requestId }, "a bug: a call failed"));
         else if (log.isLevelEnabled("debug"))
-          log.debug({ code: error.code, method: method.path, requestId }, "refused");
+          within(span, () => log.debug({ code: error.code, method: method.path, requestId }, "refused"));
         done(undefined, error);
       };
       if (request === undefined) failed(new DomainError("REQUEST_INVALID", "There is no request in the call."));
-      else handler(request, context).then((response) => done(response, undefined), failed);
+      else
+        (span ? within(span, () => handler(request, context)) : handler(request, context)).then(
+          (response) => done(response, undefined),
+          failed,
+        );
     }
 
     open.add(self);

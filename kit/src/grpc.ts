@@ -22,11 +22,13 @@ import { DomainError, isRefusalCode, type RefusalDetails, refusals } from "./err
 import { splitAddress } from "./lifecycle.js";
 import type { Logger } from "./log.js";
 import type { Metrics } from "./metrics.js";
+import { beginSpan, continueSpan, currentSpan, endRefused, type Span, tracing, within } from "./tracing.js";
 
 const codeKey = "onsale-code";
 const detailsKey = "onsale-details-bin";
 const secretKey = "onsale-secret";
 const requestIdKey = "onsale-request-id";
+const traceparentKey = "traceparent";
 /** What fits in a metadata value; a request id may come from outside, and a strange one is not worth a failed call. */
 const printable = /^[\x21-\x7e]{1,200}$/;
 const maxMessageBytes = 16 * 1024 * 1024;
@@ -139,8 +141,13 @@ export function openChannel({
 }
 
 /** What goes along with every call. */
-export function callMetadata({ sharedSecret }: Trust, requestId: string | undefined): Metadata {
+export function callMetadata(
+  { sharedSecret }: Trust,
+  requestId: string | undefined,
+  span: Span | undefined = currentSpan(),
+): Metadata {
   const metadata = new Metadata();
+  if (span) metadata.set(traceparentKey, span.traceparent);
   if (sharedSecret) metadata.set(secretKey, sharedSecret);
   if (requestId && printable.test(requestId)) metadata.set(requestIdKey, requestId);
   return metadata;
@@ -164,7 +171,8 @@ export function connect<Definition extends object>(
     if (method.requestStream || method.responseStream) continue;
     calls[name] = (request: unknown, { deadlineMs, requestId }: CallOptions = {}) =>
       new Promise((resolve, reject) => {
-        const metadata = callMetadata(settings.trust, requestId);
+        const span = rpcSpan(method.path);
+        const metadata = callMetadata(settings.trust, requestId, span);
         client.makeUnaryRequest(
           method.path,
           method.requestSerialize,
@@ -172,12 +180,30 @@ export function connect<Definition extends object>(
           request,
           metadata,
           { deadline: Date.now() + (deadlineMs ?? settings.deadlineMs ?? 5_000) },
-          (error, response) => (error ? reject(refusalFrom(error, method.path)) : resolve(response)),
+          (error, response) => {
+            if (!error) {
+              span?.end();
+              return resolve(response);
+            }
+            const refusal = refusalFrom(error, method.path);
+            endRefused(span, refusal);
+            reject(refusal);
+          },
         );
       });
   }
   return calls as ServiceClient<Definition>;
 }
+
+/** The span of a call to another process, if anybody traces it. */
+export const rpcSpan = (path: string): Span | undefined =>
+  beginSpan(path.slice(1), { kind: "client", attributes: rpcAttributes(path) });
+
+/** The same call, seen by who answers it. */
+export const answerSpan = (path: string, traceparent: string | undefined): Span | undefined =>
+  continueSpan(traceparent, path.slice(1), { kind: "server", attributes: rpcAttributes(path) });
+
+const rpcAttributes = (path: string) => ({ "rpc.system.name": "grpc", "rpc.method": path.slice(1) });
 
 function credentialsFor({ tls }: Trust): ChannelCredentials {
   return tls ? channelCredentials.createSsl(tls.ca, tls.key, tls.cert) : channelCredentials.createInsecure();
@@ -267,15 +293,14 @@ export function createGrpcServer({
   let inFlight = 0;
 
   function handle(method: AnyMethod, handler: (request: never, context: CallContext) => Promise<unknown>) {
-    return async (
-      call: {
-        request: unknown;
-        metadata: Metadata;
-        getDeadline(): Date | number;
-        on(event: "cancelled", then: () => void): void;
-      },
-      callback: (error: Partial<ServiceError> | null, response?: unknown) => void,
-    ) => {
+    interface Asking {
+      request: unknown;
+      metadata: Metadata;
+      getDeadline(): Date | number;
+      on(event: "cancelled", then: () => void): void;
+    }
+    type Callback = (error: Partial<ServiceError> | null, response?: unknown) => void;
+    async function answer(call: Asking, callback: Callback, span?: Span): Promise<void> {
       const end = seconds.startTimer({ method: method.path });
       inFlight += 1;
       const requestId = call.metadata.get(requestIdKey)[0]?.toString();
@@ -286,6 +311,7 @@ export function createGrpcServer({
         const context = { requestId, deadline: Number(call.getDeadline()), signal: aborted.signal };
         const response = await handler(call.request as never, context);
         end({ code: "OK" });
+        span?.end();
         callback(null, response);
       } catch (thrown) {
         const error = DomainError.from(thrown);
@@ -293,10 +319,15 @@ export function createGrpcServer({
         if (error.code === "INTERNAL")
           log.error({ err: thrown, method: method.path, requestId }, "a bug: an RPC failed");
         else log.debug({ code: error.code, method: method.path, requestId }, "refused");
+        endRefused(span, error);
         callback(statusOf(error));
       } finally {
         inFlight -= 1;
       }
+    }
+    return (call: Asking, callback: Callback) => {
+      const span = tracing() ? answerSpan(method.path, call.metadata.get(traceparentKey)[0]?.toString()) : undefined;
+      return span ? within(span, () => answer(call, callback, span)) : answer(call, callback);
     };
   }
 

@@ -25,7 +25,13 @@ const secret = [
 /** Paths that are never written, at the top and one or two levels down. */
 export const redactedPaths = secret.flatMap((key) => [key, `*.${key}`, `*.*.${key}`]);
 
-export function createLogger(service: string, level: string, destination?: pino.DestinationStream): Logger {
+/** `fields`: what every line says besides, asked for each: the ids of the span that it is written in. */
+export function createLogger(
+  service: string,
+  level: string,
+  destination?: pino.DestinationStream,
+  fields?: () => object,
+): Logger {
   const options: pino.LoggerOptions = {
     level,
     base: { service },
@@ -33,6 +39,7 @@ export function createLogger(service: string, level: string, destination?: pino.
     formatters: { level: (label) => ({ level: label }) },
     redact: { paths: redactedPaths, censor: "[redacted]" },
     serializers: { err: (thrown) => describeError(thrown) },
+    ...(fields && { mixin: fields }),
   };
   return pino(options, destination ?? standardOutput());
 }
@@ -52,11 +59,16 @@ function gatheringLines(): pino.DestinationStream {
     if (lines !== "") output.write(lines);
     lines = "";
   };
-  process.on("exit", leave);
+  let ending = false;
+  process.on("exit", () => {
+    ending = true;
+    leave();
+  });
   return {
     write(line) {
-      if (lines === "") setImmediate(leave);
+      if (lines === "" && !ending) setImmediate(leave);
       lines += line;
+      if (ending) leave(); // there is no next turn
     },
   };
 }

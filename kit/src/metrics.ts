@@ -11,13 +11,38 @@ export function createMetrics(service: string) {
   collectDefaultMetrics({ register: registry });
   return {
     registry,
-    /** Adds a counter; labels are few and bounded, never an id. */
-    counter: <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
-      new Counter({ name, help, labelNames: [...labelNames], registers: [registry] }),
+    /**
+     * Adds a counter; labels are few and bounded, never an id. `fromZero`: labels that are there before they first count, since
+     * an increase from nothing to one is none to Prometheus.
+     */
+    counter: <Label extends string>(
+      name: string,
+      help: string,
+      labelNames: readonly Label[] = [],
+      fromZero: readonly Readonly<Record<Label, string>>[] = [],
+    ) => {
+      const counter = new Counter({ name, help, labelNames: [...labelNames], registers: [registry] });
+      for (const labels of fromZero) counter.inc(labels, 0);
+      return counter;
+    },
     gauge: <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
       new Gauge({ name, help, labelNames: [...labelNames], registers: [registry] }),
+    /** A gauge that is read when somebody asks for the metrics, and costs nothing in between. */
+    gaugeOf: (name: string, help: string, read: () => number) =>
+      new Gauge({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.set(read());
+        },
+      }),
     /** Seconds. */
-    histogram: <Label extends string>(name: string, help: string, labelNames: readonly Label[] = []) =>
-      new Histogram({ name, help, labelNames: [...labelNames], buckets: latencyBuckets, registers: [registry] }),
+    histogram: <Label extends string>(
+      name: string,
+      help: string,
+      labelNames: readonly Label[] = [],
+      buckets: readonly number[] = latencyBuckets,
+    ) => new Histogram({ name, help, labelNames: [...labelNames], buckets: [...buckets], registers: [registry] }),
   };
 }

@@ -15,7 +15,16 @@ export function addAmounts(amounts: readonly number[]): number {
 
 /** "EUR 49.50": for people who operate, in the log-like places; shops format with Intl in the buyer's language. */
 export function formatMoney({ amount, currency }: Money): string {
-  const digits =
-    new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
+  const digits = minorDigits(currency);
   return `${currency} ${(amount / 10 ** digits).toFixed(digits)}`;
+}
+
+/** A formatter takes longer to make than all the rest of a checkout's text. There are some 200 currencies. */
+const digitsOf = new Map<string, number>();
+function minorDigits(currency: string): number {
+  const known = digitsOf.get(currency);
+  if (known !== undefined) return known;
+  const { maximumFractionDigits = 2 } = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions();
+  digitsOf.set(currency, maximumFractionDigits);
+  return maximumFractionDigits;
 }

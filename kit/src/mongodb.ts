@@ -1,6 +1,7 @@
 // MongoDB as every store uses it: majority reads and writes, bounded waits, and failures that say whether to try again.
-import { type Db, MongoClient, MongoError, MongoServerError } from "mongodb";
+import { type CommandStartedEvent, type Db, MongoClient, MongoError, MongoServerError } from "mongodb";
 import { DomainError } from "./errors.js";
+import { beginSpan, type Span, tracing } from "./tracing.js";
 
 export interface Database {
   readonly client: MongoClient;
@@ -36,7 +37,9 @@ export function openDatabase({ appName, uri, database, what }: DatabaseSettings)
     waitQueueTimeoutMS: 3_000,
     // A server that accepts and then says nothing must not hold a connection for ever.
     socketTimeoutMS: 10_000,
+    monitorCommands: tracing(),
   });
+  if (tracing()) traceCommands(client);
   const db = client.db(database);
   // The driver (7.9.0) connects by itself once: when that fails, every later operation fails, whether the server came up
   // or not. Connecting again makes it forget.
@@ -73,6 +76,35 @@ export function openDatabase({ appName, uri, database, what }: DatabaseSettings)
     ping: () => asked(() => db.command({ ping: 1, maxTimeMS: 1_000 })).then(() => undefined),
     close: () => client.close(),
   };
+}
+
+/** A span for each command. Of what it asks only its name and its collection: filters and documents hold personal data. */
+function traceCommands(client: MongoClient): void {
+  const open = new Map<number, Span>();
+  client.on("commandStarted", ({ requestId, commandName, command, databaseName }: CommandStartedEvent) => {
+    const target: unknown = commandName === "getMore" ? command["collection"] : command[commandName];
+    const collection = typeof target === "string" ? target : undefined;
+    const span = beginSpan(`mongodb ${commandName}${collection ? ` ${collection}` : ""}`, {
+      kind: "client",
+      attributes: {
+        "db.system.name": "mongodb",
+        "db.namespace": databaseName,
+        "db.operation.name": commandName,
+        ...(collection && { "db.collection.name": collection }),
+      },
+    });
+    if (span) open.set(requestId, span);
+  });
+  const close = (requestId: number, error?: Error & { code?: unknown }) => {
+    const span = open.get(requestId);
+    if (!span) return;
+    open.delete(requestId);
+    if (error) span.set("error.type", String(error.code ?? error.name));
+    // A duplicate key is how a conditional write says no.
+    span.end(error !== undefined && error.code !== duplicateKey);
+  };
+  client.on("commandSucceeded", ({ requestId }) => close(requestId));
+  client.on("commandFailed", ({ requestId, failure }) => close(requestId, failure));
 }
 
 const duplicateKey = 11_000;

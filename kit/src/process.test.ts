@@ -16,13 +16,17 @@ describe("a context", () => {
 
   test("in production, needs services to know each other", () => {
     const production = { ...silent, NODE_ENV: "production" };
-    expect(() => createContext("tested", {}, production)).toThrow(/GRPC_SHARED_SECRET/);
+    expect(() => createContext("tested", {}, production).trust).toThrow(/GRPC_SHARED_SECRET/);
+    // But not a process that has nothing to do with them.
+    expect(createContext("tested", {}, production).config.NODE_ENV).toBe("production");
     const { trust } = createContext("tested", {}, { ...production, GRPC_SHARED_SECRET: "sixteen characters" });
     expect(trust.sharedSecret).toBe("sixteen characters");
   });
 
   test("refuses one third of mutual TLS", () => {
-    expect(() => createContext("tested", {}, { ...silent, GRPC_TLS_CA: "/ca.pem" })).toThrow(/all of GRPC_TLS_CA/);
+    expect(() => createContext("tested", {}, { ...silent, GRPC_TLS_CA: "/ca.pem" }).trust).toThrow(
+      /all of GRPC_TLS_CA/,
+    );
   });
 });
 

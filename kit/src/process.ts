@@ -7,6 +7,7 @@ import { readTrust, type Trust } from "./grpc.js";
 import { createLifecycle, type Lifecycle, processLifecycle, startOpsServer } from "./lifecycle.js";
 import { createLogger, type Logger } from "./log.js";
 import { createMetrics, type Metrics } from "./metrics.js";
+import { isTraced, spanFields, startTracing } from "./tracing.js";
 
 export interface ServiceContext<Config> {
   readonly config: Config;
@@ -41,9 +42,20 @@ function contextFrom<Shape extends z.ZodRawShape>(
 ): ContextOf<Shape> {
   const config = readConfig({ ...processSettings, ...shape }, env) as Settings<Shape>;
   const common = config as z.infer<z.ZodObject<typeof processSettings>>;
-  const log = createLogger(name, common.LOG_LEVEL);
+  const log = createLogger(name, common.LOG_LEVEL, undefined, isTraced(common) ? spanFields : undefined);
   const lifecycle = lifecycleFor(log, common.SHUTDOWN_GRACE_SECONDS);
-  return { config, log, metrics: createMetrics(name), lifecycle, trust: readTrust(common) };
+  let trust: Trust | undefined;
+  return {
+    config,
+    log,
+    metrics: createMetrics(name),
+    lifecycle,
+    // Read by those who speak gRPC: a process that does not (the storefront) needs no secret for it, in production neither.
+    get trust() {
+      trust ??= readTrust(common);
+      return trust;
+    },
+  };
 }
 
 /**
@@ -84,6 +96,9 @@ export async function runProcess<Shape extends z.ZodRawShape>(
   const { log, lifecycle, metrics } = context;
   const common = context.config as z.infer<z.ZodObject<typeof processSettings>>;
   try {
+    // First, so that it stops last, and whatever is opened from here on is traced.
+    const tracing = await startTracing(name, common, log);
+    if (tracing) lifecycle.onStop("tracing", () => tracing.stop());
     let service: RunningService | undefined;
     const ops = await startOpsServer({
       listen: common.OPS_LISTEN,

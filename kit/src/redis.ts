@@ -11,6 +11,7 @@ import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { z } from "zod";
 import type { Logger } from "./log.js";
+import { beginSpan, tracing } from "./tracing.js";
 
 export const redisSettings = {
   REDIS_URL: z.string().superRefine((text, context) => {
@@ -140,6 +141,7 @@ function connectionOptions(
  * Unlike ioredis's own pipelining, each command stays as it is, on the connection that it was given to.
  */
 function gatherWrites<Client extends Redis>(client: Client): Client {
+  if (tracing()) traceCommands(client);
   client.on("connect", () => {
     const { stream } = client;
     const write = stream.write.bind(stream) as (what: unknown) => boolean;
@@ -160,6 +162,31 @@ function gatherWrites<Client extends Redis>(client: Client): Client {
   });
   return client;
 }
+
+/** A span for each command that is sent in one. Its name alone: keys and values are not for spans. */
+function traceCommands(client: Redis): void {
+  const send = client.sendCommand.bind(client);
+  client.sendCommand = (command, stream) => {
+    const name = command.name.toUpperCase();
+    const span = beginSpan(`valkey ${name}`, {
+      kind: "client",
+      attributes: { "db.system.name": "redis", "db.operation.name": name },
+    });
+    if (span)
+      command.promise.then(
+        () => span.end(),
+        (error: Error) => {
+          const kind = /^[A-Z]+(?= )/.exec(error.message)?.[0] ?? error.name;
+          span.set("error.type", kind);
+          span.end(!handled.has(kind));
+        },
+      );
+    return send(command, stream);
+  };
+}
+
+/** Answers that are followed by another try at once: no such script yet, and "ask another server". */
+const handled: ReadonlySet<string> = new Set(["NOSCRIPT", "MOVED", "ASK", "TRYAGAIN"]);
 
 /** A client of one server, or of a cluster: the same commands, as long as all keys of one have the same {tag}. */
 export function openRedis({ url, ca, options }: RedisConnecting): Redis | Cluster {

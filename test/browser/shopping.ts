@@ -51,3 +51,12 @@ export async function ticketsAreThere(page: Page): Promise<void> {
 
 /** Nothing went wrong in the page while it was used. */
 export const expectNoProblems = (problems: readonly string[]) => expect(problems).toEqual([]);
+
+/** Nothing is wider than the window. */
+export async function expectNoSidewaysScrolling(page: Page): Promise<void> {
+  const { content, view } = await page.evaluate(() => ({
+    content: document.documentElement.scrollWidth,
+    view: document.documentElement.clientWidth,
+  }));
+  expect(content, `${page.url()} is ${content} px wide in a window of ${view}`).toBeLessThanOrEqual(view);
+}

@@ -3,8 +3,11 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { chartTools, root } from "./chart.js";
+
+// helm and its like are programs of their own, which may have to wait for a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const dockerfiles = ["Dockerfile", "tools/kube/backing.Dockerfile"];
 const read = (file: string) => readFileSync(join(root, file), "utf8");

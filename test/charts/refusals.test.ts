@@ -1,6 +1,9 @@
 // Values that can't work are refused, with a sentence that says what to change.
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { helm, render, withoutHelm } from "./chart.js";
+
+// helm and its like are programs of their own, which may have to wait for a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 const cases: readonly (readonly [what: string, file: string | undefined, set: readonly string[], sentence: string])[] =
   [
@@ -126,6 +129,84 @@ const cases: readonly (readonly [what: string, file: string | undefined, set: re
       ["publicUrl="],
       "There is a way in (ingress or gatewayApi), but no publicUrl",
     ],
+    [
+      "a certificate for a Temporal without TLS",
+      "values-small.yaml",
+      ["dependencies.temporal.tls.clientSecret=mine"],
+      "dependencies.temporal.tls.clientSecret is for TLS, but dependencies.temporal.tls.enabled is false",
+    ],
+    [
+      "a key for Temporal in the clear",
+      "values-small.yaml",
+      ["dependencies.temporal.apiKey=true"],
+      "dependencies.temporal.apiKey would send the key in the clear",
+    ],
+    [
+      "TLS to the demo's Temporal",
+      "values-demo.yaml",
+      ["dependencies.temporal.tls.enabled=true"],
+      "demo.temporal.enabled and dependencies.temporal.tls.enabled contradict each other",
+    ],
+    [
+      "an authority for a Valkey without TLS",
+      "values-small.yaml",
+      ["dependencies.valkey.caSecret=ca", "dependencies.valkey.url=redis://a:6379\\,b:6379"],
+      "dependencies.valkey.caSecret is for TLS, but the address begins with redis",
+    ],
+    [
+      "a user in one of a cluster's addresses",
+      "values-small.yaml",
+      ["dependencies.valkey.url=redis://a:6379\\,me:mine@b:6379"],
+      "at '/dependencies/valkey/url'",
+    ],
+    [
+      "pages that could take no cards",
+      "values-small.yaml",
+      ["dependencies.stripe.publishableKey="],
+      "The storefront could take no cards: set dependencies.stripe.publishableKey",
+    ],
+    [
+      "Stripe's card form before stripe-sim",
+      "values-demo.yaml",
+      ["dependencies.stripe.publishableKey=pk_test_1"],
+      "demo.stripeSim.enabled and dependencies.stripe.publishableKey contradict each other",
+    ],
+    [
+      "a secret key as the public one",
+      "values-small.yaml",
+      ["dependencies.stripe.publishableKey=sk_test_1"],
+      "at '/dependencies/stripe/publishableKey'",
+    ],
+    [
+      "a codec server for what is not encrypted",
+      "values-small.yaml",
+      ["dependencies.temporal.encryptPayloads=false"],
+      "services.codec decrypts what is encrypted for Temporal, but dependencies.temporal.encryptPayloads is false",
+    ],
+    [
+      "a codec server for nobody",
+      "values-small.yaml",
+      ["dependencies.temporal.uiUrl="],
+      "services.codec answers the Temporal Web UI only: set dependencies.temporal.uiUrl",
+    ],
+    [
+      "a host for what serves no HTTP",
+      "values-small.yaml",
+      ["services.ticket.host=ticket.example.com"],
+      "services.ticket.host is for services of kind http, and its kind is grpc",
+    ],
+    [
+      "calls to a worker",
+      "values-small.yaml",
+      ["services.ticket.calls={mongodb,worker}"],
+      "services.ticket.calls names worker, which serves nothing",
+    ],
+    [
+      "an objective that can't be missed",
+      "values-large.yaml",
+      ["monitoring.prometheusRule.objectives.api=100"],
+      "at '/monitoring/prometheusRule/objectives/api'",
+    ],
     ["an ingress without a host", "values-small.yaml", ["ingress.host="], "ingress.enabled needs ingress.host"],
     [
       "a route without a gateway",
@@ -136,7 +217,7 @@ const cases: readonly (readonly [what: string, file: string | undefined, set: re
     [
       "a route to nothing",
       "values-small.yaml",
-      ['json:routes=[{"path":"/","service":"storefront"}]'],
+      ["services.storefront.enabled=false"],
       "routes sends / to storefront, which is no running service of kind http",
     ],
     [
@@ -168,6 +249,6 @@ describe.skipIf(!helm)(`bad values are refused${helm ? "" : ` (skipped: ${withou
 
   it("says everything that is wrong at once", () => {
     const { refusal } = render(undefined, []);
-    expect(refusal.match(/^ {2}- /gm)?.length).toBe(4);
+    expect(refusal.match(/^ {2}- /gm)?.length).toBe(5);
   });
 });

@@ -1,15 +1,17 @@
 // What the chart makes of its values files: valid for Kubernetes, hardened, wired exactly as the services call each other.
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { accountSettings } from "@onsale/account/config";
 import { gatewaySettings } from "@onsale/gateway/config";
 import { inventorySettings } from "@onsale/inventory/config";
 import { processSettings, readConfig } from "@onsale/kit/config";
+import { readRedisUrl } from "@onsale/kit/redis";
 import { paymentSettings } from "@onsale/payment/config";
+import { storefrontSettings } from "@onsale/storefront/config";
 import { ticketSettings } from "@onsale/ticket/config";
-import { workerSettings } from "@onsale/workflows/config";
-import { describe, expect, it } from "vitest";
+import { codecSettings, workerSettings } from "@onsale/workflows/config";
+import { describe, expect, it, vi } from "vitest";
 import { parseAllDocuments } from "yaml";
 import type { z } from "zod";
 import {
@@ -27,6 +29,9 @@ import {
   withoutHelm,
 } from "./chart.js";
 
+// helm and its like are programs of their own, which may have to wait for a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
+
 const cached = new Map<string, Rendered>();
 /** Rendered once: each costs a second. */
 function rendered(file: string): readonly Manifest[] {
@@ -35,7 +40,7 @@ function rendered(file: string): readonly Manifest[] {
   expect(found.refusal).toBe("");
   return found.manifests;
 }
-const serviceNames = ["account", "gateway", "inventory", "payment", "ticket", "worker"];
+const serviceNames = ["account", "codec", "gateway", "inventory", "payment", "storefront", "ticket", "worker"];
 const component = (manifest: Manifest): string => manifest.metadata.labels["app.kubernetes.io/component"];
 
 describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${withoutHelm})`}`, () => {
@@ -60,11 +65,27 @@ describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${without
       "ConfigMap",
     ])
       for (const name of serviceNames)
-        expect(ofKind(manifests, kind).map(component), `${kind} of ${name}`).toContain(name);
-    for (const { spec, metadata } of ofKind(manifests, "Deployment")) {
-      expect(spec.replicas, `${metadata.name}: its autoscaler decides`).toBeUndefined();
+        if (kind !== "HorizontalPodAutoscaler" || name !== "codec")
+          expect(ofKind(manifests, kind).map(component), `${kind} of ${name}`).toContain(name);
+    for (const deployment of ofKind(manifests, "Deployment")) {
+      const { spec, metadata } = deployment;
+      expect(spec.replicas, `${metadata.name}: its autoscaler decides`).toBe(
+        component(deployment) === "codec" ? 1 : undefined,
+      );
       expect(spec.strategy.rollingUpdate).toEqual({ maxSurge: 1, maxUnavailable: 0 });
     }
+  });
+
+  it("leaves the number of pods to an autoscaler where null takes back what a values file says", () => {
+    const { manifests, refusal } = render("values-demo.yaml", [
+      "services.gateway.replicas=null",
+      "services.gateway.autoscaling.enabled=true",
+      "services.gateway.autoscaling.min=1",
+    ]);
+    expect(refusal).toBe("");
+    const gateway = ofKind(manifests, "Deployment").find((one) => component(one) === "gateway");
+    expect(gateway.spec.replicas).toBeUndefined();
+    expect(ofKind(manifests, "HorizontalPodAutoscaler").map(component)).toEqual(["gateway"]);
   });
 
   it("runs nothing but its services and Jobs where the dependencies are given by address", () => {
@@ -143,9 +164,12 @@ describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${without
       payment: paymentSettings,
       ticket: ticketSettings,
       worker: workerSettings,
+      storefront: storefrontSettings,
+      codec: codecSettings,
     };
-    // Read by the worker's preStop (tools/kube/jobs/drain-worker.mjs), not by the worker.
+    // Read by the worker's preStop (tools/kube/jobs/drain-worker.mjs), not by the worker; and by the tracing library itself.
     const notItsOwn = ["DRAIN_SECONDS", "SETTLE_SECONDS", "UNREACHABLE_SECONDS", "POD_NAME"];
+    const ofTracing = /^OTEL_(EXPORTER_OTLP_ENDPOINT|EXPORTER_OTLP_HEADERS|TRACES_SAMPLER_ARG)$/;
     for (const deployment of ofKind(rendered(file), "Deployment")) {
       const name = component(deployment);
       const shape = { ...processSettings, ...shapes[name] };
@@ -153,10 +177,13 @@ describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${without
       const env: Record<string, string> = { ...data };
       for (const { name: variable, valueFrom } of deployment.spec.template.spec.containers[0].env)
         if (!valueFrom.secretKeyRef?.optional) env[variable] = stand(variable);
-      const unknown = Object.keys(env).filter((variable) => !(variable in shape) && !notItsOwn.includes(variable));
+      const unknown = Object.keys(env).filter(
+        (variable) => !(variable in shape) && !notItsOwn.includes(variable) && !ofTracing.test(variable),
+      );
       expect(unknown, name).toEqual([]);
       expect(() => readConfig(shape, env), name).not.toThrow();
-      expect(env["GRPC_SHARED_SECRET"] ?? env["GRPC_TLS_CA"], `${name} trusts anyone`).toBeTruthy();
+      if (name !== "storefront")
+        expect(env["GRPC_SHARED_SECRET"] ?? env["GRPC_TLS_CA"], `${name} trusts anyone`).toBeTruthy();
     }
   });
 
@@ -181,14 +208,22 @@ describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${without
         .find((one) => component(one) === name)
         .spec.template.spec.containers[0].env.flatMap((entry: Manifest) => entry.valueFrom?.secretKeyRef?.key ?? [])
         .sort();
-    expect(keysOf("gateway")).toEqual(["grpc-shared-secret", "idempotency-secret", "redis-url"]);
+    expect(keysOf("gateway")).toEqual([
+      "grpc-shared-secret",
+      "idempotency-secret",
+      "payload-encryption-keys",
+      "redis-url",
+    ]);
+    expect(keysOf("storefront")).toEqual([]);
+    expect(keysOf("codec")).toEqual(["grpc-shared-secret", "payload-encryption-keys"]);
+    expect(keysOf("inventory")).toEqual(["access-code-secret", "grpc-shared-secret", "mongodb-uri", "redis-url"]);
     expect(keysOf("ticket")).toEqual([
       "grpc-shared-secret",
       "mongodb-uri",
       "ticket-key-secret",
       "ticket-key-secret-previous",
     ]);
-    expect(keysOf("worker")).toEqual(["grpc-shared-secret"]);
+    expect(keysOf("worker")).toEqual(["grpc-shared-secret", "payload-encryption-keys"]);
     expect(keysOf("payment")).toEqual([
       "grpc-shared-secret",
       "mongodb-uri",
@@ -278,6 +313,10 @@ describe.skipIf(!helm)("who may talk to whom", () => {
     expect(edges("values-demo.yaml").sort()).toEqual(
       [
         "outside → gateway:8080",
+        "outside → storefront:8080",
+        "storefront → gateway:8080",
+        "test → storefront:8080",
+        "codec → account:7000",
         "test → gateway:8080",
         "warm-up → gateway:8080",
         "stripe-sim → gateway:8080",
@@ -330,11 +369,19 @@ describe.skipIf(!helm)("the ways in", () => {
       paths: object;
     };
     const [ingress] = ofKind(rendered("values-small.yaml"), "Ingress");
-    const routed = ingress.spec.rules[0].http.paths.map(({ path }: Manifest) => path) as string[];
-    const reaches = (path: string) => routed.some((prefix) => path === prefix || path.startsWith(`${prefix}/`));
     const forOperators = ["/healthz", "/readyz", "/metrics"];
-    expect(Object.keys(paths).filter((path) => !reaches(path) && !forOperators.includes(path))).toEqual([]);
-    expect(forOperators.filter(reaches)).toEqual([]);
+    // What is nobody else's is a page: the gateway's own ways for operators are not behind it.
+    const toGateway = ingress.spec.rules[0].http.paths.filter(
+      ({ backend }: Manifest) => backend.service.name === "onsale-gateway",
+    );
+    const isGateways = (path: string) =>
+      toGateway.some(({ path: prefix }: Manifest) => path === prefix || path.startsWith(`${prefix}/`));
+    expect(Object.keys(paths).filter((path) => !isGateways(path) && !forOperators.includes(path))).toEqual([]);
+    expect(forOperators.filter(isGateways)).toEqual([]);
+    expect(ingress.spec.rules[0].http.paths.at(-1)).toMatchObject({
+      path: "/",
+      backend: { service: { name: "onsale-storefront" } },
+    });
   });
 
   it("keep a stream open for an hour, unbuffered", () => {
@@ -345,6 +392,14 @@ describe.skipIf(!helm)("the ways in", () => {
     });
     const [route] = ofKind(rendered("values-large.yaml"), "HTTPRoute");
     for (const rule of route.spec.rules) expect(rule.timeouts.request).toBe("0s");
+  });
+
+  it("give the codec server a host of its own", () => {
+    const [ingress] = ofKind(rendered("values-small.yaml"), "Ingress");
+    expect(ingress.spec.rules.map(({ host }: Manifest) => host)).toEqual(["tickets.example.com", "codec.example.com"]);
+    expect(ingress.spec.tls[0].hosts).toEqual(["tickets.example.com", "codec.example.com"]);
+    const routes = ofKind(rendered("values-large.yaml"), "HTTPRoute");
+    expect(routes.map(({ spec }) => spec.hostnames)).toEqual([["tickets.example.com"], ["codec.example.com"]]);
   });
 });
 
@@ -378,7 +433,96 @@ describe.skipIf(!helm)("before and after", () => {
     const { manifests } = render("values-small.yaml", [], ["--api-versions", "cert-manager.io/v1"]);
     expect(ofKind(manifests, "Job").map(component)).not.toContain("certificates");
     const names = ofKind(manifests, "Certificate").map(({ spec }) => spec.secretName);
-    for (const name of serviceNames) expect(names).toContain(`onsale-${name}-tls`);
+    for (const name of serviceNames.filter((one) => one !== "storefront"))
+      expect(names).toContain(`onsale-${name}-tls`);
+  });
+});
+
+describe.skipIf(!helm)("the ways to dependencies", () => {
+  const settingsOf = (manifests: readonly Manifest[], name: string) =>
+    ofKind(manifests, "ConfigMap").find((one) => component(one) === name).data;
+
+  it("to Temporal go by TLS, with a certificate or a key, from all that speak to it", () => {
+    const { manifests, refusal } = render("values-small.yaml", [
+      "dependencies.temporal.tls.enabled=true",
+      "dependencies.temporal.tls.serverName=frontend.temporal",
+      "dependencies.temporal.tls.caSecret=temporal-ca",
+      "dependencies.temporal.tls.clientSecret=temporal-client",
+      "dependencies.temporal.apiKey=true",
+    ]);
+    expect(refusal).toBe("");
+    const speakers = podsOf(manifests).filter(({ spec }) =>
+      spec.volumes?.some(({ name }: Manifest) => name === "trusted-temporal"),
+    );
+    expect(speakers.map(({ labels }) => labels["app.kubernetes.io/component"]).sort()).toEqual([
+      "gateway",
+      "migrate-temporal",
+      "worker",
+    ]);
+    const wanted = {
+      TEMPORAL_TLS: "true",
+      TEMPORAL_TLS_SERVER_NAME: "frontend.temporal",
+      TEMPORAL_TLS_CA: "/trusted/temporal/ca.crt",
+      TEMPORAL_TLS_CERT: "/trusted/temporal-client/tls.crt",
+      TEMPORAL_TLS_KEY: "/trusted/temporal-client/tls.key",
+    };
+    for (const { spec, name, labels } of speakers) {
+      const [container] = spec.containers;
+      const env = Object.fromEntries(container.env.map((one: Manifest) => [one.name, one.value]));
+      const part = labels["app.kubernetes.io/component"] ?? "";
+      expect(part === "migrate-temporal" ? env : settingsOf(manifests, part), name).toMatchObject(wanted);
+      expect(Object.keys(env), name).toContain("TEMPORAL_API_KEY");
+      const mounts = container.volumeMounts.map(({ mountPath }: Manifest) => mountPath);
+      expect(mounts, name).toEqual(expect.arrayContaining(["/trusted/temporal", "/trusted/temporal-client"]));
+    }
+  });
+
+  it("to Valkey go to a cluster, and trust an authority of one's own", () => {
+    const { manifests, refusal } = render("values-small.yaml", [
+      "dependencies.valkey.url=rediss://a:6379\\,b:6379\\,c:6379",
+      "dependencies.valkey.caSecret=valkey-ca",
+    ]);
+    expect(refusal).toBe("");
+    for (const name of ["account", "gateway", "inventory", "payment"])
+      expect(settingsOf(manifests, name), name).toMatchObject({
+        REDIS_URL: "rediss://a:6379,b:6379,c:6379",
+        REDIS_TLS_CA: "/trusted/valkey/ca.crt",
+      });
+    expect(settingsOf(manifests, "ticket").REDIS_TLS_CA).toBeUndefined();
+    expect(readRedisUrl("rediss://a:6379,b:6379,c:6379")).toMatchObject({ isCluster: true, tls: true });
+  });
+
+  it("to a collector of traces lead from every process that tells of itself, if there is one", () => {
+    const asked = (file: string) =>
+      ofKind(rendered(file), "NetworkPolicy")
+        .filter(({ spec }) =>
+          spec.egress?.some((rule: Manifest) => rule.ports.some(({ port }: Manifest) => port === 4318)),
+        )
+        .map(component)
+        .sort();
+    expect(asked("values-large.yaml")).toEqual(serviceNames.filter((name) => name !== "storefront"));
+    expect(asked("values-small.yaml")).toEqual([]);
+    expect(settingsOf(rendered("values-large.yaml"), "worker")).toMatchObject({
+      OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector.monitoring:4318",
+      OTEL_TRACES_SAMPLER_ARG: "0.01",
+    });
+  });
+
+  it("show pages where the shop, the card form and the Web UI are", () => {
+    expect(settingsOf(rendered("values-small.yaml"), "gateway")).toMatchObject({
+      PUBLIC_URL: "https://tickets.example.com",
+      STOREFRONT_URL: "https://tickets.example.com",
+      TEMPORAL_UI_URL: "https://temporal.example.com",
+    });
+    expect(settingsOf(rendered("values-small.yaml"), "storefront")).toMatchObject({
+      STRIPE_PUBLISHABLE_KEY: "pk_test_yourOwn",
+      TEMPORAL_UI_URL: "https://temporal.example.com",
+    });
+    expect(settingsOf(rendered("values-small.yaml"), "codec").CODEC_ORIGINS).toBe("https://temporal.example.com");
+    expect(settingsOf(rendered("values-demo.yaml"), "storefront")).toMatchObject({
+      GATEWAY_URL: "http://onsale-gateway:8080",
+      CARD_PAGE_URL: "http://127.0.0.1:12111/card",
+    });
   });
 });
 
@@ -400,6 +544,8 @@ describe("alerts and dashboards", () => {
 });
 
 const tools = chartTools();
+/** Kinds that Kubernetes itself does not know. */
+const foreign = ["Certificate", "Issuer", "HTTPRoute", "ServiceMonitor", "PrometheusRule"];
 describe.skipIf(!helm || "missing" in tools)(
   `against Kubernetes' own schemas${"missing" in tools ? ` (skipped: ${tools.missing})` : ""}`,
   () => {
@@ -419,8 +565,6 @@ for version in ("1.30", "1.37"):
             wrong.append("%s %s for %s: %s: %s" % (manifest["kind"], manifest["metadata"]["name"], version, where, error.message[:300]))
 print(json.dumps(wrong))
 `;
-      // Kinds that Kubernetes itself does not know; their owners publish no schema in this form.
-      const foreign = ["Certificate", "Issuer", "HTTPRoute", "ServiceMonitor", "PrometheusRule"];
       const cluster = readdirSync(join(root, "k8s"))
         .filter((name) => name.endsWith(".yaml") && name !== "metrics-adapter.yaml") // values of another chart
         .flatMap((name) => parseAllDocuments(readFileSync(join(root, "k8s", name), "utf8")).map((one) => one.toJS()));
@@ -441,10 +585,83 @@ print(json.dumps(wrong))
   },
 );
 
+const crds = join(root, ".cache/kube/crds");
+const withoutCrds = existsSync(join(crds, "onsale.json"))
+  ? undefined
+  : "the CustomResourceDefinitions are not there: node tools/kube/install-checks.mjs fetches them, where there is Go";
+describe.skipIf(!helm || "missing" in tools || withoutCrds)(
+  `against the schemas of others${withoutCrds ? ` (skipped: ${withoutCrds})` : ""}`,
+  () => {
+    it("Certificates, Issuers, HTTPRoutes, ServiceMonitors and PrometheusRules are valid", { timeout: 60_000 }, () => {
+      if ("missing" in tools) throw new Error(tools.missing);
+      const program = `
+import glob, json, sys, yaml
+from jsonschema import Draft202012Validator
+
+def closed(schema):
+    """As the API server reads it, unknown fields refused: a field that it would drop is a mistake of ours."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: closed(value) for key, value in schema.items()}
+    if schema.get("x-kubernetes-int-or-string"):
+        schema.pop("type", None)
+        schema["type"] = ["integer", "string"]
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        if not schema.get("x-kubernetes-preserve-unknown-fields"):
+            schema.setdefault("additionalProperties", False)
+    return schema
+
+kinds, wrong, checked = {}, [], {}
+for path in glob.glob(sys.argv[1] + "/*.yaml"):
+    for crd in yaml.safe_load_all(open(path)):
+        if crd and crd["kind"] == "CustomResourceDefinition":
+            for version in crd["spec"]["versions"]:
+                schema = version["schema"]["openAPIV3Schema"]
+                schema["properties"]["metadata"] = {"type": "object", "additionalProperties": True}
+                kinds[(crd["spec"]["group"] + "/" + version["name"], crd["spec"]["names"]["kind"])] = Draft202012Validator(closed(schema))
+for manifest in json.load(sys.stdin):
+    name = "%s %s" % (manifest["kind"], manifest["metadata"]["name"])
+    validator = kinds.get((manifest["apiVersion"], manifest["kind"]))
+    if validator is None:
+        wrong.append("%s: no schema for %s" % (name, manifest["apiVersion"]))
+        continue
+    checked[manifest["kind"]] = checked.get(manifest["kind"], 0) + 1
+    for error in validator.iter_errors(manifest):
+        wrong.append("%s: %s: %s" % (name, "/".join(str(part) for part in error.path), error.message[:300]))
+print(json.dumps({"wrong": wrong, "checked": checked}))
+`;
+      const { manifests, refusal } = render("values-large.yaml", [], ["--api-versions", "cert-manager.io/v1"]);
+      expect(refusal).toBe("");
+      const validate = (some: readonly Manifest[]) => {
+        const { status, stdout, stderr } = spawnSync(tools.python, ["-c", program, crds], {
+          input: JSON.stringify(some),
+          env: { ...process.env, PYTHONPATH: tools.folder },
+          encoding: "utf8",
+        });
+        expect(status, stderr).toBe(0);
+        return JSON.parse(stdout) as { wrong: string[]; checked: Record<string, number> };
+      };
+      const theirs = ofKind(manifests, ...foreign);
+      const { wrong, checked } = validate(theirs);
+      expect(wrong).toEqual([]);
+      expect(Object.keys(checked).sort()).toEqual([...foreign].sort());
+      // It does refuse: a word that the operator does not know, and a number where a text is due.
+      const [monitor] = ofKind(theirs, "ServiceMonitor");
+      const broken = structuredClone(monitor);
+      broken.spec.endpoints[0].honourLabels = true;
+      broken.spec.endpoints[1].interval = 15;
+      expect(validate([broken]).wrong).toHaveLength(2);
+    });
+  },
+);
+
 /** A value of the right shape for a setting that comes from a Secret. */
 function stand(variable: string): string {
   if (variable === "MONGODB_URI") return "mongodb://db:27017";
   if (variable === "REDIS_URL") return "redis://cache:6379";
+  if (variable === "PAYLOAD_ENCRYPTION_KEYS") return `first:${Buffer.alloc(32, 1).toString("base64")}`;
   return "x".repeat(40);
 }
 

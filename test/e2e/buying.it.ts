@@ -7,12 +7,16 @@ import { answerBank, audit, openShop, type Shop } from "./shop.js";
 let shop: Shop;
 let buyer: Person;
 let eventId: string;
+/** Begun first, looked at last. */
+let expiring: { readonly seats: string[]; readonly checkoutId: string };
 
 beforeAll(async () => {
   // A short hold, so that an expiry can be waited for; the real five minutes are tested with skipped time in workflows/test.
   shop = await openShop({ settings: { inventory: { HOLD_TTL_SECONDS: "20" } } });
   buyer = await signUp(shop.url);
   eventId = await publishEvent(shop.organiser, { rows: 2, seatsPerRow: 30, capacity: 6, seatsPerPerson: 40 });
+  const seats = freeSeats(1);
+  expiring = { seats, checkoutId: (await held(seats)).checkoutId };
 });
 afterAll(() => shop?.stop());
 
@@ -82,17 +86,6 @@ describe("a checkout", () => {
     expect((await next.hold(eventId, seats)).status).toBe(201);
   });
 
-  it("expires when nobody pays: seats free, at most 16 history events", async () => {
-    const seats = freeSeats(1);
-    const { checkoutId } = await held(seats);
-    const end = await untilStatus(buyer, checkoutId, ["expired"], 60_000);
-    expect(end.reason).toBeTruthy();
-    expect(await shop.historyLength(checkoutId)).toBeLessThanOrEqual(16);
-    expect((await buyer.pay(checkoutId)).body).toMatchObject({ code: "CHECKOUT_EXPIRED", status: 410 });
-    const next = await signUp(shop.url);
-    expect((await next.hold(eventId, seats)).status).toBe(201);
-  });
-
   it("of general admission takes places until there are none", async () => {
     const first = await buyer.hold(eventId, { section: "GA", quantity: 4 });
     expect(first.status).toBe(201);
@@ -129,6 +122,16 @@ describe("a checkout", () => {
     expect((await stranger.pay(checkoutId)).status).toBe(404);
     expect((await request(shop.url, "GET", `/v1/checkouts/${checkoutId}`)).status).toBe(401);
     expect((await buyer.cancel(checkoutId)).body.status).toBe("cancelled");
+  });
+
+  it("expires when nobody pays: seats free, at most 16 history events", async () => {
+    const { seats, checkoutId } = expiring;
+    const end = await untilStatus(buyer, checkoutId, ["expired"], 60_000);
+    expect(end.reason).toBeTruthy();
+    expect(await shop.historyLength(checkoutId)).toBeLessThanOrEqual(16);
+    expect((await buyer.pay(checkoutId)).body).toMatchObject({ code: "CHECKOUT_EXPIRED", status: 410 });
+    const next = await signUp(shop.url);
+    expect((await next.hold(eventId, seats)).status).toBe(201);
   });
 });
 

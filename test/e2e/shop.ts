@@ -4,7 +4,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Backing, startBacking } from "@onsale/backing/backing";
-import { newSecrets } from "@onsale/dev/secrets";
+import { freePort } from "@onsale/backing/ports";
+import { newSecrets, type Secrets } from "@onsale/dev/secrets";
 import { type Stack, type StackOptions, startStack } from "@onsale/dev/stack";
 import { Client, Connection } from "@temporalio/client";
 import { MongoClient } from "mongodb";
@@ -19,8 +20,11 @@ export interface Shop {
   readonly temporal: Client;
   readonly mongo: MongoClient;
   readonly database: string;
+  /** Of this shop alone: others share its Temporal. */
+  readonly taskQueue: string;
   readonly organiser: Person;
   readonly operator: Person;
+  readonly secrets: Secrets;
   /** Number of history events of a checkout. */
   historyLength(checkoutId: string): Promise<number>;
   stop(): Promise<void>;
@@ -30,6 +34,10 @@ export interface ShopOptions {
   /** True: Temporal, Valkey and MongoDB of its own, which the test may kill. */
   readonly ownServers?: boolean;
   readonly settings?: NonNullable<StackOptions["settings"]>;
+  /** With servers of its own: payloads of workflows are encrypted, and Temporal's Web UI has a codec server. */
+  readonly encrypted?: boolean;
+  /** Each line that a process writes. */
+  readonly onLine?: NonNullable<StackOptions["onLine"]>;
 }
 
 /** Many people from one address, and passwords that cost less: what is tested here is seats and money. */
@@ -39,23 +47,41 @@ const forTests = {
   account: { ARGON2_MEMORY_KIB: "1024", ARGON2_PASSES: "1", PASSWORD_HASH_QUEUE: "1000" },
 } as const;
 
-export async function openShop({ ownServers = false, settings = {} }: ShopOptions = {}): Promise<Shop> {
+export async function openShop({
+  ownServers = false,
+  settings = {},
+  encrypted = false,
+  onLine,
+}: ShopOptions = {}): Promise<Shop> {
   const folder = await mkdtemp(join(tmpdir(), "onsale-shop-"));
-  const own = ownServers ? await startBacking({ env: {}, valkeyKeepsData: true }) : undefined;
+  const secrets = newSecrets();
+  const codec = encrypted ? { ui: await freePort(), port: await freePort() } : undefined;
+  const own = ownServers
+    ? await startBacking({
+        env: {},
+        valkeyKeepsData: true,
+        ...(codec && { ports: { temporalUi: codec.ui }, temporalCodecUrl: `http://127.0.0.1:${codec.port}` }),
+      })
+    : undefined;
   const backing = own ?? inject("backing");
   const database = `shop-${randomUUID().slice(0, 8)}`;
+  const taskQueue = database;
   const merged: Record<string, Record<string, string | undefined>> = {
-    all: { ...forTests.all, MONGODB_DATABASE: database },
+    all: { ...forTests.all, MONGODB_DATABASE: database, TASK_QUEUE: taskQueue },
   };
   for (const [name, values] of [...Object.entries(forTests), ...Object.entries(settings)])
     merged[name] = { ...merged[name], ...values };
   const stack = await startStack({
     backing,
-    secrets: newSecrets(),
+    secrets,
+    codec: codec && { port: codec.port, origins: [`http://127.0.0.1:${codec.ui}`] },
     stripeDataDir: join(folder, "stripe"),
     env: process.env,
     settings: merged,
-    ...(process.env["SHOP_LOGS"] ? { onLine: (name, line) => console.log(`${name} ${line}`) } : {}),
+    onLine: (name, line) => {
+      onLine?.(name, line);
+      if (process.env["SHOP_LOGS"]) console.log(`${name} ${line}`);
+    },
   });
   const connection = await Connection.connect({ address: backing.temporalAddress });
   const temporal = new Client({ connection });
@@ -76,8 +102,10 @@ export async function openShop({ ownServers = false, settings = {} }: ShopOption
     temporal,
     mongo,
     database,
+    taskQueue,
     organiser,
     operator,
+    secrets,
     async historyLength(checkoutId) {
       const { historyLength } = await temporal.workflow.getHandle(`checkout-${checkoutId}`).describe();
       return historyLength;

@@ -12,6 +12,9 @@ export async function bundleWorkflows(entry?: string): Promise<string> {
   const workflowsPath = entry ?? fileURLToPath(new URL(`workflows/index.${suffix}`, import.meta.url));
   const { code } = await bundleWorkflowCode({
     workflowsPath,
+    workflowInterceptorModules: ["count-ends", "trace-calls"].map((name) =>
+      fileURLToPath(new URL(`workflows/${name}.${suffix}`, import.meta.url)),
+    ),
     logger: quiet,
     webpackConfigHook: (config) => ({
       ...config,

@@ -15,10 +15,17 @@ export const workflowTypes = {
   refund: "refund",
   settleLatePayment: "settleLatePayment",
   reconcileInventory: "reconcileInventory",
+  cancelEvent: "cancelEvent",
 } as const;
+
+/** The header with { traceparent } (W3C) of whoever started, updated or called: the name that Temporal's own tracing has for it. */
+export const traceHeader = "_tracer-data";
 
 export const checkoutWorkflowId = (checkoutId: string): string => `checkout-${checkoutId}`;
 export const refundWorkflowId = (refundId: string): string => `refund-${refundId}`;
+export const cancelEventWorkflowId = (eventId: string): string => `cancel-${eventId}`;
+/** The refund of what is left of an order when its event is cancelled. One a checkout. */
+export const cancelledEventRefundId = (checkoutId: string): string => `event-cancelled-${checkoutId}`;
 /** The Temporal Schedule that compares seats with claims. A worker with a task queue of its own has one of its own. */
 export const reconcileScheduleId = (taskQueue: string): string =>
   taskQueue === checkoutTaskQueue ? "reconcile-inventory" : `reconcile-inventory-${taskQueue}`;
@@ -70,7 +77,10 @@ export interface CheckoutEvent {
   readonly timeZone: string;
 }
 
-/** The workflow's input: the hold that was won. No personal data: it stays in histories. */
+/**
+ * The workflow's input: the hold that was won. No personal data: it stays in histories. Encrypted, where there are keys; what
+ * is a bare string, as ids and summaries are, is never encrypted (kit/src/payload-encryption.ts).
+ */
 export interface CheckoutInput {
   readonly checkoutId: string;
   readonly accountId: string;
@@ -119,6 +129,8 @@ export interface RefundInput {
   readonly seatIds: readonly string[];
   /** Minor units; 0: all that is left. */
   readonly amount: number;
+  /** Seats that were given back before may be named: more money for them. */
+  readonly again?: boolean;
   readonly requestedBy: string;
 }
 
@@ -127,6 +139,21 @@ export interface RefundResult {
   readonly checkoutId: string;
   readonly amount: number;
   readonly seatIds: readonly string[];
+}
+
+/** An event is off the sale for good, and every order of it is given back. */
+export interface CancelEventInput {
+  readonly eventId: string;
+  readonly requestedBy: string;
+  /** How long it takes until no process sells its seats any more: what was sold until then is given back too. */
+  readonly settleMs: number;
+  /** What earlier runs of the same cancellation have come to; absent in the first. */
+  readonly soFar?: CancelEventResult;
+}
+
+export interface CancelEventResult {
+  /** Orders that were given back. */
+  readonly refunded: number;
 }
 
 export interface SettleLatePaymentInput {

@@ -1,12 +1,16 @@
 // The worker's composition: clients of the services, the activities made of them, and the worker that runs both.
 import { connect } from "@onsale/kit/grpc";
+import { payloadEncryption } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { temporalConnection } from "@onsale/kit/temporal";
+import { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import { createActivities } from "./activities/steps.js";
 import type { workerSettings } from "./config.js";
+import { createEndCounter, watchOverdue } from "./ends.js";
 import { installRuntime, startWorker } from "./worker.js";
 
 /** `code`: the workflows' code, for tests that don't build it ahead. The port is 0: nobody calls a worker. */
@@ -14,18 +18,23 @@ export async function startWorkflows(
   { config, log, metrics, lifecycle, trust }: ContextOf<typeof workerSettings>,
   code?: string,
 ): Promise<RunningService> {
+  const encryption = payloadEncryption(config.PAYLOAD_ENCRYPTION_KEYS);
+  if (!encryption && config.NODE_ENV === "production")
+    log.warn("PAYLOAD_ENCRYPTION_KEYS is not set: whoever may look at Temporal reads what workflows are given");
   installRuntime(log, config.TEMPORAL_METRICS_LISTEN);
   const inventory = connect(SeatServiceService, { address: config.INVENTORY_ADDRESS, trust });
   const payment = connect(PaymentServiceService, { address: config.PAYMENT_ADDRESS, trust });
   const ticket = connect(TicketServiceService, { address: config.TICKET_ADDRESS, trust });
   const reconcile = connect(ReconcileServiceService, { address: config.INVENTORY_ADDRESS, trust });
-  for (const [name, client] of Object.entries({ inventory, payment, ticket, reconcile }))
+  const catalog = connect(CatalogServiceService, { address: config.INVENTORY_ADDRESS, trust });
+  for (const [name, client] of Object.entries({ inventory, payment, ticket, reconcile, catalog }))
     lifecycle.onStop(`client of ${name}`, () => client.close());
 
   const worker = startWorker(
     {
-      address: config.TEMPORAL_ADDRESS,
+      connection: temporalConnection(config),
       namespace: config.TEMPORAL_NAMESPACE,
+      encryption,
       taskQueue: config.TASK_QUEUE,
       maxCachedWorkflows: config.MAX_CACHED_WORKFLOWS,
       shutdownGraceMs: Math.max(config.SHUTDOWN_GRACE_SECONDS * 1_000 - 5_000, 1_000),
@@ -35,11 +44,13 @@ export async function startWorkflows(
       buildId: config.BUILD_ID,
       reconcileEverySeconds: config.RECONCILE_EVERY_SECONDS,
       code,
+      onEnded: createEndCounter(metrics),
     },
     ({ isWorkflowRunning }) =>
-      createActivities({ inventory, reconcile, payment, ticket, isWorkflowRunning, log, metrics }),
+      createActivities({ inventory, catalog, reconcile, payment, ticket, isWorkflowRunning, log, metrics }),
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());
+  lifecycle.onStop("count of overdue checkouts", watchOverdue(worker.count, metrics, log));
   return { port: 0, ready: () => worker.ready() };
 }

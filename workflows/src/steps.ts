@@ -24,6 +24,14 @@ export interface Steps {
   /** The seats whose tickets are void now. */
   voidTickets(input: VoidStep): Promise<readonly string[]>;
   findOrder(checkoutId: string): Promise<OrderState | undefined>;
+  /** Sets seats and money of an order aside for one refund: what is given back. */
+  reserveRefund(input: ReserveStep): Promise<ReservedStep>;
+  /** Gives up a refund that was set aside and not paid. */
+  dropRefund(input: { readonly checkoutId: string; readonly refundId: string }): Promise<void>;
+  /** Takes an event off the sale for good. */
+  cancelEvent(eventId: string): Promise<void>;
+  /** Checkouts that have claims in an event, some at a time; where to go on, empty when that was all. */
+  listClaimants(input: { readonly eventId: string; readonly cursor: string }): Promise<ClaimantsStep>;
   isCheckoutRunning(checkoutId: string): Promise<boolean>;
 
   /** Compares some events' seats with their claims; where to go on, empty when that was all. */
@@ -69,6 +77,28 @@ export interface VoidStep {
   readonly amountRefunded: number;
 }
 
+export interface ReserveStep {
+  readonly checkoutId: string;
+  readonly refundId: string;
+  /** Empty: all that are left. */
+  readonly seatIds: readonly string[];
+  /** Minor units; 0: all that is left. */
+  readonly amount: number;
+  readonly again: boolean;
+}
+
+export interface ReservedStep {
+  /** May be empty: money only. */
+  readonly seatIds: readonly string[];
+  /** Minor units; 0: there is none left to give back. */
+  readonly amount: number;
+}
+
+export interface ClaimantsStep {
+  readonly checkoutIds: readonly string[];
+  readonly nextCursor: string;
+}
+
 export interface ReconciledStep extends ReconcileResult {
   readonly nextCursor: string;
 }
@@ -76,6 +106,7 @@ export interface ReconciledStep extends ReconcileResult {
 export interface OrderState {
   readonly seatIds: readonly string[];
   readonly amountRefunded: number;
+  readonly accountId: string;
 }
 
 /** The type of the failure by which awaitPayment says "not yet". */

@@ -3,16 +3,30 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
+import type { PayloadEncryption } from "@onsale/kit/payload-encryption";
+import { type TemporalConnection, temporalConnectionProblem } from "@onsale/kit/temporal";
 import { Client, WorkflowNotFoundError } from "@temporalio/client";
-import { type LogLevel, NativeConnection, Runtime, Worker, type WorkerOptions } from "@temporalio/worker";
+import {
+  type InjectedSinks,
+  type LogLevel,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type WorkerOptions,
+} from "@temporalio/worker";
 import { bundlePath, bundleWorkflows, hashOf } from "./bundle.js";
+import type { CountEnd } from "./ends.js";
 import { ensureReconcileSchedule } from "./schedule.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import type { Steps } from "./steps.js";
+import { traceActivities, traceSinks } from "./traces.js";
+import type { EndSinks } from "./workflows/count-ends.js";
 
 export interface WorkerSettings {
-  readonly address: string;
+  readonly connection: TemporalConnection;
   readonly namespace: string;
+  /** Undefined: payloads are stored as they are. */
+  readonly encryption?: PayloadEncryption | undefined;
   readonly taskQueue: string;
   readonly maxCachedWorkflows: number;
   readonly shutdownGraceMs: number;
@@ -23,6 +37,8 @@ export interface WorkerSettings {
   readonly reconcileEverySeconds: number;
   /** The workflows' code, when it isn't to be read from the bundle built ahead. */
   readonly code?: string | undefined;
+  /** Told when a workflow has ended. */
+  readonly onEnded: CountEnd;
 }
 
 /** What the steps may ask of Temporal itself. */
@@ -34,6 +50,8 @@ export interface TemporalView {
 export interface RunningWorker {
   /** Polling, and Temporal answers. */
   ready(): Promise<boolean>;
+  /** How many workflows a query of Temporal's visibility finds. Rejects while Temporal does not answer. */
+  count(query: string): Promise<number>;
   /** Takes no more work, and waits for what it has. */
   stop(): Promise<void>;
 }
@@ -56,7 +74,7 @@ export function startWorker(
   });
 
   async function runOnce(): Promise<void> {
-    const connection = await NativeConnection.connect({ address: settings.address });
+    const connection = await NativeConnection.connect(settings.connection);
     try {
       await registerSearchAttributes(connection.operatorService, settings.namespace);
       if (settings.reconcileEverySeconds > 0) void keepSchedule(connection, settings, log);
@@ -81,7 +99,10 @@ export function startWorker(
         await runOnce();
       } catch (err) {
         if (!stopping.signal.aborted)
-          log.warn({ err, address: settings.address }, "not connected to Temporal; tries again");
+          log.warn(
+            { err, address: settings.connection.address },
+            temporalConnectionProblem(err) ?? "not connected to Temporal; tries again",
+          );
       }
       await delay(retryDelayMs, undefined, { signal: stopping.signal }).catch(() => undefined);
     }
@@ -99,6 +120,15 @@ export function startWorker(
           () => false,
         );
     },
+    count: async (query) => {
+      if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
+      const { connection } = current;
+      const { namespace } = settings;
+      const found = await connection.withDeadline(Date.now() + 10_000, () =>
+        connection.workflowService.countWorkflowExecutions({ namespace, query }),
+      );
+      return Number(found.count);
+    },
     stop: async () => {
       stopping.abort();
       if (current?.worker.getState() === "RUNNING") current.worker.shutdown();
@@ -111,19 +141,21 @@ export function startWorker(
 async function keepSchedule(connection: NativeConnection, settings: WorkerSettings, log: Logger): Promise<void> {
   const { namespace, taskQueue, reconcileEverySeconds } = settings;
   try {
-    await ensureReconcileSchedule(new Client({ connection, namespace }), taskQueue, reconcileEverySeconds);
+    const client = new Client({ connection, namespace, ...converterOf(settings) });
+    await ensureReconcileSchedule(client, taskQueue, reconcileEverySeconds);
   } catch (err) {
     log.warn({ err }, "the schedule that compares seats with claims could not be made; the next start tries again");
   }
 }
 
 function workerOptions(
-  { namespace, taskQueue, maxCachedWorkflows, shutdownGraceMs, versioning }: WorkerSettings,
+  settings: WorkerSettings,
   connection: NativeConnection,
   code: string,
   buildId: string,
   activities: Steps,
 ): WorkerOptions {
+  const { namespace, taskQueue, maxCachedWorkflows, shutdownGraceMs, versioning, onEnded } = settings;
   const deploymentName = versioning?.deploymentName ?? "onsale-checkout";
   return {
     connection,
@@ -131,6 +163,9 @@ function workerOptions(
     taskQueue,
     activities,
     workflowBundle: { code },
+    ...converterOf(settings),
+    interceptors: { activity: [traceActivities] },
+    sinks: { ...endSinks(onEnded), ...traceSinks },
     maxCachedWorkflows,
     reuseV8Context: true,
     shutdownGraceTime: shutdownGraceMs,
@@ -144,6 +179,13 @@ function workerOptions(
       : { version: { deploymentName, buildId }, useWorkerVersioning: false },
   };
 }
+
+const converterOf = ({ encryption }: WorkerSettings) =>
+  encryption ? { dataConverter: { payloadCodecs: [encryption] } } : {};
+
+const endSinks = (onEnded: CountEnd): InjectedSinks<EndSinks> => ({
+  ends: { ended: { fn: (_, ...ended) => onEnded(...ended), callDuringReplay: false } },
+});
 
 /** The bundle built ahead; without one, or with one older than the code beside it, a new one, which takes some seconds. */
 async function workflowCode(log: Logger): Promise<string> {

@@ -53,7 +53,7 @@ const since = (id: string, method: string) => {
 };
 
 describe("a refund", () => {
-  it("of everything gives back the money, voids the tickets and frees the seats, in this order", async () => {
+  it("of everything sets it aside, gives back the money, voids the tickets and frees the seats, in this order", async () => {
     const { id, input } = await sold();
     const handle = await refund(id);
     expect(await outcome(handle)).toEqual({
@@ -62,10 +62,10 @@ describe("a refund", () => {
       amount: 14_850,
       seatIds: input.seats.map((seat) => seat.seatId),
     });
-    expect(since(id, "refund")).toEqual(["refund", "voidTickets", "releaseClaims"]);
+    expect(since(id, "reserveRefund")).toEqual(["reserveRefund", "refund", "voidTickets", "releaseClaims"]);
     expect(stage.services.calls(id).find(({ method }) => method === "voidTickets")?.request).toMatchObject({
       refundId: `ref_${id}`,
-      seatIds: [],
+      seatIds: input.seats.map((seat) => seat.seatId),
       amountRefunded: 14_850,
     });
     await record("refund", handle);
@@ -108,7 +108,52 @@ describe("a refund", () => {
     const { id } = await sold();
     const handle = await refund(id, { amount: 999_999 });
     await expect(outcome(handle)).rejects.toMatchObject({ cause: { type: "REFUND_TOO_LARGE", nonRetryable: true } });
-    expect(since(id, "refund")).toEqual(["refund"]);
+    expect(since(id, "reserveRefund")).toEqual(["reserveRefund"]);
+  });
+
+  it("that Stripe refuses is given up: what was set aside for it is free for another", async () => {
+    const { id } = await sold();
+    stage.services.script(id, "refund", fails("PAYMENT_STATE_CONFLICT"));
+    const handle = await refund(id);
+    await expect(outcome(handle)).rejects.toMatchObject({ cause: { type: "PAYMENT_STATE_CONFLICT" } });
+    expect(since(id, "reserveRefund")).toEqual(["reserveRefund", "refund", "dropRefund"]);
+    expect(await outcome(await refund(id, { refundId: `ref2_${id}` }))).toMatchObject({ amount: 14_850 });
+  });
+
+  it("that was ended by force goes on when it is started again: what it had set aside was kept for it", async () => {
+    const { id } = await sold();
+    stage.services.goDown(id, "refund");
+    const first = await refund(id);
+    await until(() => stage.services.methods(id).includes("refund"));
+    await first.terminate("by mistake");
+    stage.services.comeUp(id, "refund");
+    const other = await refund(id, { refundId: `ref2_${id}` });
+    await expect(outcome(other)).rejects.toMatchObject({ cause: { type: "SEAT_REFUNDED" } });
+    expect(await outcome(await refund(id))).toMatchObject({ amount: 14_850 });
+    expect(stage.services.facts(id).refunds.size).toBe(1);
+  });
+
+  it("of seats that were given back before is refused, whoever asks at the same time", async () => {
+    const { id } = await sold();
+    const one = { seatIds: ["A-1-2"], amount: 4_950 };
+    const both = await Promise.allSettled(
+      ["a", "b"].map(async (which) => outcome(await refund(id, { ...one, refundId: `ref_${which}_${id}` }))),
+    );
+    expect(both.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected"]);
+    expect(both.find(({ status }) => status === "rejected")).toMatchObject({
+      reason: { cause: { type: "SEAT_REFUNDED" } },
+    });
+    expect(stage.services.facts(id).payment).toMatchObject({ amountRefunded: 4_950 });
+  });
+
+  it("of seats whose money is back already asks Stripe for nothing", async () => {
+    const { id } = await sold();
+    await outcome(await refund(id, { seatIds: ["A-1-1"], amount: 14_850 }));
+    expect(await outcome(await refund(id, { refundId: `ref2_${id}` }))).toMatchObject({
+      amount: 0,
+      seatIds: ["A-1-2", "A-1-3"],
+    });
+    expect(stage.services.methods(id).filter((method) => method === "refund")).toHaveLength(1);
   });
 
   it("of some seats needs an amount: 0 would give all of the money back for some of the seats", async () => {

@@ -35,10 +35,12 @@ describe("the workflows as they are", () => {
         "cancelled-by-operator",
         "capture-refused",
         "declined-then-paid",
+        "event-cancelled",
         "expired",
         "paid",
         "reconcile",
         "refund",
+        "refund-before-reservations",
         "seat-lost",
       ]),
     );

@@ -4,6 +4,7 @@ import { DomainError, type RefusalCode } from "@onsale/kit/errors";
 import { createGrpcServer } from "@onsale/kit/grpc";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
+import { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import { type ReconcileSeatsResponse, ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { Payment, PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
@@ -20,6 +21,8 @@ export type Method =
   | "releaseHold"
   | "issueTickets"
   | "voidTickets"
+  | "reserveRefund"
+  | "dropRefund"
   | "getOrder";
 
 export interface Call {
@@ -39,6 +42,8 @@ export interface Facts {
   claimed: boolean;
   holdReleased: boolean;
   order: Order | undefined;
+  /** Set aside and not paid yet, by refund id. */
+  reserved: Map<string, { seatIds: string[]; amount: number }>;
 }
 
 /** Instead of the model for one call: may change the facts, throw, wait, or call the model and spoil its answer. */
@@ -101,6 +106,7 @@ export async function startScriptedServices() {
       claimed: false,
       holdReleased: false,
       order: undefined,
+      reserved: new Map(),
     };
     facts.set(checkoutId, fresh);
     return fresh;
@@ -222,6 +228,37 @@ export async function startScriptedServices() {
     },
   });
 
+  /** Who has claims, by event: the checkouts that ListClaimants answers with, as long as their claims are there. */
+  const events = {
+    claimants: new Map<string, readonly string[]>(),
+    cancelled: [] as string[],
+  };
+  const noEvent = () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this"));
+  inventory.serve(CatalogServiceService, {
+    cancelEvent: async ({ eventId }) => {
+      if (eventId.endsWith("draft")) throw new DomainError("EVENT_IS_DRAFT", "It is a draft.");
+      events.cancelled.push(eventId);
+      return { event: undefined };
+    },
+    // Two claims a page.
+    listClaimants: async ({ eventId, cursor }) => {
+      const all = events.claimants.get(eventId) ?? [];
+      const at = cursor === "" ? 0 : all.indexOf(cursor) + 1;
+      const page = all.slice(at, at + 2);
+      const checkoutIds = page.filter((checkoutId) => of(checkoutId).claimed);
+      return { checkoutIds, nextCursor: at + 2 < all.length ? (page.at(-1) ?? "") : "" };
+    },
+    createEvent: noEvent,
+    publishEvent: noEvent,
+    getEvent: noEvent,
+    searchEvents: noEvent,
+    getLayout: noEvent,
+    listEvents: noEvent,
+    getOwnEvent: noEvent,
+    getEvents: noEvent,
+    countHolds: noEvent,
+  });
+
   const ticket = server();
   const noCall = () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this"));
   ticket.serve(TicketServiceService, {
@@ -240,11 +277,37 @@ export async function startScriptedServices() {
         known.order.amountRefunded = request.amountRefunded;
         return { order: known.order };
       }),
+    reserveRefund: (request) =>
+      take("reserveRefund", request, ({ order, payment: paid, reserved }) => {
+        if (!order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
+        const known = reserved.get(request.refundId);
+        if (known) return known;
+        const gone = new Set([...reserved.values()].flatMap(({ seatIds }) => seatIds));
+        const taken = request.seatIds.filter((seatId) => gone.has(seatId));
+        const seatIds = (request.seatIds.length > 0 ? request.seatIds : order.seats.map((seat) => seat.seatId)).filter(
+          (seatId) => !gone.has(seatId),
+        );
+        if (taken.length > 0 || seatIds.length === 0)
+          throw new DomainError("SEAT_REFUNDED", "They were given back before.", { seats: taken });
+        const left = (paid?.amountCaptured ?? 0) - (paid?.amountRefunded ?? 0);
+        if (request.amount > left) throw new DomainError("REFUND_TOO_LARGE", "There is less left than that.");
+        const fresh = { seatIds, amount: request.amount || left };
+        reserved.set(request.refundId, fresh);
+        return fresh;
+      }),
+    dropRefund: (request) =>
+      take("dropRefund", request, ({ reserved }) => {
+        reserved.delete(request.refundId);
+        return {};
+      }),
     getOrder: (request) =>
       take("getOrder", request, (known) => {
         if (!known.order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
         return { order: known.order };
       }),
+    findOrders: noCall,
+    searchOrders: noCall,
+    getSales: noCall,
     listTickets: noCall,
     getTicket: noCall,
     listOrders: noCall,
@@ -265,6 +328,7 @@ export async function startScriptedServices() {
     goDown: (checkoutId: string, method: Method) => void down.add(`${method} ${checkoutId}`),
     comeUp: (checkoutId: string, method: Method) => void down.delete(`${method} ${checkoutId}`),
     facts: of,
+    events,
     reconcile,
     calls: (checkoutId: string): readonly Call[] => calls.get(checkoutId) ?? [],
     methods: (checkoutId: string): readonly Method[] => (calls.get(checkoutId) ?? []).map(({ method }) => method),

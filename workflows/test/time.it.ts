@@ -51,7 +51,8 @@ async function skipTime({ workflowId }: Handle): Promise<void> {
 const ownEvents = async (handle: Handle) =>
   (await kinds(handle)).filter((kind) => !/TimeSkipping|OptionsUpdated/.test(kind)).length;
 
-it("an unpaid hold of 300 s ends after 300 s of its own time, within seconds of ours", async () => {
+// They wait most of the time, so they wait together.
+it.concurrent("an unpaid hold of 300 s ends after 300 s of its own time, within seconds of ours", async () => {
   const began = Date.now();
   const { handle, id } = await begin();
   expect(await result(handle)).toMatchObject({ status: "expired", reason: "CHECKOUT_EXPIRED" });
@@ -66,7 +67,7 @@ it("an unpaid hold of 300 s ends after 300 s of its own time, within seconds of 
   expect(stage.services.methods(id)).toEqual(["releaseHold"]);
 });
 
-it("a payment in flight at the deadline gets its 60 s, then is cancelled, then the seats are freed", async () => {
+it.concurrent("a payment in flight at the deadline gets its 60 s, then is cancelled, then the seats are freed", async () => {
   const input = stage.newCheckout();
   const { checkoutId: id } = input;
   const handle = await stage.startCheckout(input);
@@ -85,7 +86,7 @@ it("a payment in flight at the deadline gets its 60 s, then is cancelled, then t
   expect(await ownEvents(handle)).toBeLessThanOrEqual(44);
 });
 
-it("issuing fails 20 times and then works, in a history no longer than after one failure", async () => {
+it.concurrent("issuing fails 20 times and then works, in a history no longer than after one failure", async () => {
   const input = stage.newCheckout();
   const { checkoutId: id } = input;
   const handle = await stage.startCheckout(input);

@@ -42,6 +42,20 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- if ne (toString (default dict .).enabled) "false" -}}true{{- end -}}
 {{- end -}}
 
+{{/* The services that run, as a regular expression. */}}
+{{- define "onsale.running" -}}
+{{- $names := list -}}
+{{- range $name, $service := .Values.services -}}
+{{- if and $service (include "onsale.enabled" $service) -}}{{- $names = append $names $name -}}{{- end -}}
+{{- end -}}
+{{- join "|" $names -}}
+{{- end -}}
+
+{{/* null takes back what a values file set. (service) */}}
+{{- define "onsale.hasReplicas" -}}
+{{- if hasKey . "replicas" -}}{{- if not (kindIs "invalid" .replicas) -}}true{{- end -}}{{- end -}}
+{{- end -}}
+
 {{/* The part of the demo that replaces a dependency: temporal, mongodb, valkey or stripeSim. (list root part) */}}
 {{- define "onsale.demoPart" -}}
 {{- $root := index . 0 -}}
@@ -101,6 +115,32 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- else -}}{{ .Values.dependencies.stripe.apiBase }}{{- end -}}
 {{- end -}}
 
+{{/* How to reach a Temporal with TLS, as a YAML map of settings. */}}
+{{- define "onsale.temporalTls" -}}
+{{- $tls := .Values.dependencies.temporal.tls -}}
+{{- $settings := dict -}}
+{{- if $tls.enabled -}}
+{{- $_ := set $settings "TEMPORAL_TLS" "true" -}}
+{{- with $tls.serverName -}}{{- $_ := set $settings "TEMPORAL_TLS_SERVER_NAME" . -}}{{- end -}}
+{{- if $tls.caSecret -}}{{- $_ := set $settings "TEMPORAL_TLS_CA" "/trusted/temporal/ca.crt" -}}{{- end -}}
+{{- if $tls.clientSecret -}}
+{{- $_ := set $settings "TEMPORAL_TLS_CERT" "/trusted/temporal-client/tls.crt" -}}
+{{- $_ := set $settings "TEMPORAL_TLS_KEY" "/trusted/temporal-client/tls.key" -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $settings -}}
+{{- end -}}
+
+{{/* Does it tell a collector of its part in a trace? (list root name) */}}
+{{- define "onsale.traces" -}}
+{{- if and (index . 0).Values.tracing.endpoint (ne (index . 1) "storefront") -}}true{{- end -}}
+{{- end -}}
+
+{{/* Are the pages at the public address too? */}}
+{{- define "onsale.hasPages" -}}
+{{- range .Values.routes -}}{{- if and (eq .path "/") (eq .service "storefront") -}}true{{- end -}}{{- end -}}
+{{- end -}}
+
 {{/* The settings of a service that are no secrets, as a YAML map. (list root name service) */}}
 {{- define "onsale.settings" -}}
 {{- $root := index . 0 -}}{{- $name := index . 1 -}}{{- $service := index . 2 -}}
@@ -112,8 +152,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
   "OPS_LISTEN" "0.0.0.0:9090"
   "SHUTDOWN_GRACE_SECONDS" (toString (int $drain.graceSeconds)) -}}
 {{- if eq $service.kind "http" -}}
-{{- $_ := set $settings "HTTP_LISTEN" "0.0.0.0:8080" -}}
-{{- with $root.Values.publicUrl -}}{{- $_ := set $settings "PUBLIC_URL" . -}}{{- end -}}
+{{- $_ := set $settings (ternary "CODEC_LISTEN" "HTTP_LISTEN" (eq $name "codec")) "0.0.0.0:8080" -}}
 {{- else if eq $service.kind "grpc" -}}
 {{- $_ := set $settings "GRPC_LISTEN" "0.0.0.0:7000" -}}
 {{- $_ := set $settings "GRPC_HEALTH_LISTEN" "0.0.0.0:7001" -}}
@@ -122,13 +161,17 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- if eq $callee "temporal" -}}
 {{- $_ := set $settings "TEMPORAL_ADDRESS" (include "onsale.temporalAddress" $root) -}}
 {{- $_ := set $settings "TEMPORAL_NAMESPACE" $root.Values.dependencies.temporal.namespace -}}
+{{- range $key, $value := include "onsale.temporalTls" $root | fromYaml -}}{{- $_ := set $settings $key $value -}}{{- end -}}
 {{- else if eq $callee "mongodb" -}}
 {{- $_ := set $settings "MONGODB_DATABASE" $root.Values.dependencies.mongodb.database -}}
 {{- with include "onsale.mongodbUri" $root -}}{{- $_ := set $settings "MONGODB_URI" . -}}{{- end -}}
 {{- else if eq $callee "valkey" -}}
 {{- with include "onsale.redisUrl" $root -}}{{- $_ := set $settings "REDIS_URL" . -}}{{- end -}}
+{{- if $root.Values.dependencies.valkey.caSecret -}}{{- $_ := set $settings "REDIS_TLS_CA" "/trusted/valkey/ca.crt" -}}{{- end -}}
 {{- else if eq $callee "stripe" -}}
 {{- with include "onsale.stripeApiBase" $root -}}{{- $_ := set $settings "STRIPE_API_BASE" . -}}{{- end -}}
+{{- else if eq (default dict (get $root.Values.services $callee)).kind "http" -}}
+{{- $_ := set $settings (printf "%s_URL" ($callee | upper | replace "-" "_")) (printf "http://%s-%s:8080" $full $callee) -}}
 {{- else -}}
 {{- $_ := set $settings (printf "%s_ADDRESS" ($callee | upper | replace "-" "_")) (printf "%s-%s:7000" $full $callee) -}}
 {{- end -}}
@@ -137,6 +180,26 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- $_ := set $settings "GRPC_TLS_CA" "/tls/ca.crt" -}}
 {{- $_ := set $settings "GRPC_TLS_CERT" "/tls/tls.crt" -}}
 {{- $_ := set $settings "GRPC_TLS_KEY" "/tls/tls.key" -}}
+{{- end -}}
+{{- if eq $name "gateway" -}}
+{{- with $root.Values.publicUrl -}}
+{{- $_ := set $settings "PUBLIC_URL" . -}}
+{{- if include "onsale.hasPages" $root -}}{{- $_ := set $settings "STOREFRONT_URL" . -}}{{- end -}}
+{{- end -}}
+{{- else if eq $name "storefront" -}}
+{{- with $root.Values.dependencies.stripe.publishableKey -}}{{- $_ := set $settings "STRIPE_PUBLISHABLE_KEY" . -}}{{- end -}}
+{{- if include "onsale.demoPart" (list $root "stripeSim") -}}
+{{- $_ := set $settings "CARD_PAGE_URL" (printf "%s/card" ($root.Values.demo.stripeSim.publicUrl | trimSuffix "/")) -}}
+{{- end -}}
+{{- end -}}
+{{- with $root.Values.dependencies.temporal.uiUrl -}}
+{{- if has $name (list "gateway" "storefront") -}}{{- $_ := set $settings "TEMPORAL_UI_URL" . -}}{{- end -}}
+{{- /* An origin has no path. */ -}}
+{{- if eq $name "codec" -}}{{- $_ := set $settings "CODEC_ORIGINS" (regexFind "^https?://[^/]+" .) -}}{{- end -}}
+{{- end -}}
+{{- if include "onsale.traces" (list $root $name) -}}
+{{- $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" $root.Values.tracing.endpoint -}}
+{{- $_ := set $settings "OTEL_TRACES_SAMPLER_ARG" (toString $root.Values.tracing.share) -}}
 {{- end -}}
 {{- if eq $service.kind "worker" -}}
 {{- $_ := set $settings "WORKER_VERSIONING" (toString $root.Values.workerVersioning.enabled) -}}
@@ -173,8 +236,17 @@ ticketKeySecret: TICKET_KEY_SECRET
 ticketKeySecretPrevious: TICKET_KEY_SECRET_PREVIOUS
 stripeSecretKey: STRIPE_SECRET_KEY
 stripeWebhookSecret: STRIPE_WEBHOOK_SECRET
+accessCodeSecret: ACCESS_CODE_SECRET
+payloadEncryptionKeys: PAYLOAD_ENCRYPTION_KEYS
+temporalApiKey: TEMPORAL_API_KEY
+otlpHeaders: OTEL_EXPORTER_OTLP_HEADERS
 operatorEmail: ACCOUNT_BOOTSTRAP_OPERATOR_EMAIL
 operatorPassword: ACCOUNT_BOOTSTRAP_OPERATOR_PASSWORD
+{{- end -}}
+
+{{/* May the Secret lack it? */}}
+{{- define "onsale.isOptional" -}}
+{{- if has . (list "accountKeySecretPrevious" "ticketKeySecretPrevious" "accessCodeSecret" "otlpHeaders" "operatorEmail" "operatorPassword") -}}true{{- end -}}
 {{- end -}}
 
 {{/* Where one secret lies, as a secretKeyRef. (list root key) */}}
@@ -188,18 +260,23 @@ key: {{ $from.key }}
 name: {{ ternary (printf "%s-demo" (include "onsale.fullname" $root)) $root.Values.secrets.existingSecret $root.Values.demo.enabled }}
 key: {{ get $root.Values.secrets.keys $key }}
 {{- end }}
-{{- if has $key (list "accountKeySecretPrevious" "ticketKeySecretPrevious" "operatorEmail" "operatorPassword") }}
+{{- if include "onsale.isOptional" $key }}
 optional: true
 {{- end -}}
 {{- end -}}
 
-{{/* The names of the secrets that a service gets: only its own. As YAML: keys. (list root service) */}}
+{{/* The names of the secrets that a service gets: only its own. As YAML: keys. (list root service name) */}}
 {{- define "onsale.secretKeys" -}}
 {{- $root := index . 0 -}}{{- $service := index . 1 -}}
 {{- $keys := list -}}
 {{- if and $root.Values.trust.sharedSecret (include "onsale.speaksGrpc" (list $root $service)) -}}{{- $keys = append $keys "grpcSharedSecret" -}}{{- end -}}
 {{- if and (has "mongodb" $service.calls) (not (include "onsale.mongodbUri" $root)) -}}{{- $keys = append $keys "mongodbUri" -}}{{- end -}}
 {{- if and (has "valkey" $service.calls) (not (include "onsale.redisUrl" $root)) -}}{{- $keys = append $keys "redisUrl" -}}{{- end -}}
+{{- if has "temporal" $service.calls -}}
+{{- if $root.Values.dependencies.temporal.apiKey -}}{{- $keys = append $keys "temporalApiKey" -}}{{- end -}}
+{{- if $root.Values.dependencies.temporal.encryptPayloads -}}{{- $keys = append $keys "payloadEncryptionKeys" -}}{{- end -}}
+{{- end -}}
+{{- if include "onsale.traces" (list $root (index . 2)) -}}{{- $keys = append $keys "otlpHeaders" -}}{{- end -}}
 {{- range $service.secrets -}}{{- $keys = append $keys . -}}{{- end -}}
 {{- toYaml (dict "keys" $keys) -}}
 {{- end -}}
@@ -214,6 +291,32 @@ optional: true
     secretKeyRef:
       {{- include "onsale.secretRef" (list $root $key) | nindent 6 }}
 {{- end }}
+{{- end -}}
+
+{{/* Secrets with authorities and certificates for the ways to dependencies, by folder. As YAML. (list root calls) */}}
+{{- define "onsale.trusted" -}}
+{{- $root := index . 0 -}}
+{{- $folders := dict -}}
+{{- if has "valkey" (index . 1) -}}
+{{- with $root.Values.dependencies.valkey.caSecret -}}{{- $_ := set $folders "valkey" . -}}{{- end -}}
+{{- end -}}
+{{- if has "temporal" (index . 1) -}}
+{{- with $root.Values.dependencies.temporal.tls.caSecret -}}{{- $_ := set $folders "temporal" . -}}{{- end -}}
+{{- with $root.Values.dependencies.temporal.tls.clientSecret -}}{{- $_ := set $folders "temporal-client" . -}}{{- end -}}
+{{- end -}}
+{{- toYaml $folders -}}
+{{- end -}}
+
+{{- define "onsale.trustedMounts" -}}
+{{- range $folder, $secret := include "onsale.trusted" . | fromYaml }}
+- { name: trusted-{{ $folder }}, mountPath: /trusted/{{ $folder }}, readOnly: true }
+{{- end -}}
+{{- end -}}
+
+{{- define "onsale.trustedVolumes" -}}
+{{- range $folder, $secret := include "onsale.trusted" . | fromYaml }}
+- { name: trusted-{{ $folder }}, secret: { secretName: {{ $secret }}, defaultMode: 288 } }
+{{- end -}}
 {{- end -}}
 
 {{/* What the restricted Pod Security Standard asks of a pod, and of a container. */}}

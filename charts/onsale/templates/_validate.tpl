@@ -21,6 +21,40 @@
 {{- if and (include "onsale.demoPart" (list . "stripeSim")) $v.dependencies.stripe.apiBase -}}
 {{- $wrong = append $wrong "demo.stripeSim.enabled and dependencies.stripe.apiBase contradict each other: set the first to false, or clear the second." -}}
 {{- end -}}
+{{- $temporal := $v.dependencies.temporal -}}
+{{- range $field := list "serverName" "caSecret" "clientSecret" -}}
+{{- if and (get $temporal.tls $field) (not $temporal.tls.enabled) -}}
+{{- $wrong = append $wrong (printf "dependencies.temporal.tls.%s is for TLS, but dependencies.temporal.tls.enabled is false: set that to true, or clear %s." $field $field) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $temporal.apiKey (not $temporal.tls.enabled) -}}
+{{- $wrong = append $wrong "dependencies.temporal.apiKey would send the key in the clear: set dependencies.temporal.tls.enabled to true." -}}
+{{- end -}}
+{{- if and (include "onsale.demoPart" (list . "temporal")) $temporal.tls.enabled -}}
+{{- $wrong = append $wrong "demo.temporal.enabled and dependencies.temporal.tls.enabled contradict each other: the demo's Temporal speaks no TLS. Set one of them to false." -}}
+{{- end -}}
+{{- if and $v.dependencies.valkey.caSecret (hasPrefix "redis:" (replace "+cluster" "" (include "onsale.redisUrl" .))) -}}
+{{- $wrong = append $wrong "dependencies.valkey.caSecret is for TLS, but the address begins with redis: write rediss (as in rediss://host:6379), or clear caSecret." -}}
+{{- end -}}
+{{- $codec := get $v.services "codec" -}}
+{{- if and $codec (include "onsale.enabled" $codec) -}}
+{{- if not $temporal.encryptPayloads -}}
+{{- $wrong = append $wrong "services.codec decrypts what is encrypted for Temporal, but dependencies.temporal.encryptPayloads is false: set that to true, or services.codec.enabled to false." -}}
+{{- end -}}
+{{- if not (or $temporal.uiUrl (get (default dict $codec.config) "CODEC_ORIGINS")) -}}
+{{- $wrong = append $wrong "services.codec answers the Temporal Web UI only: set dependencies.temporal.uiUrl to where operators have it, as https://temporal.example.com." -}}
+{{- end -}}
+{{- end -}}
+{{- $pages := get $v.services "storefront" -}}
+{{- if and $pages (include "onsale.enabled" $pages) -}}
+{{- if include "onsale.demoPart" (list . "stripeSim") -}}
+{{- if $v.dependencies.stripe.publishableKey -}}
+{{- $wrong = append $wrong "demo.stripeSim.enabled and dependencies.stripe.publishableKey contradict each other: the key is for Stripe's own card form. Set the first to false, or clear the second." -}}
+{{- end -}}
+{{- else if not (or $v.dependencies.stripe.publishableKey (get (default dict $pages.config) "CARD_PAGE_URL")) -}}
+{{- $wrong = append $wrong "The storefront could take no cards: set dependencies.stripe.publishableKey to Stripe's pk_…, or services.storefront.enabled to false (and take it out of routes)." -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.demo.enabled $v.secrets.existingSecret -}}
 {{- $wrong = append $wrong "demo.enabled and secrets.existingSecret contradict each other: a demo's secrets can be computed by anyone and must not stand beside real ones. Set demo.enabled to false, or clear secrets.existingSecret (secrets.from may name single ones)." -}}
 {{- end -}}
@@ -28,8 +62,8 @@
 {{- range $name, $service := $v.services -}}
 {{- if and $service (include "onsale.enabled" $service) -}}
 {{- if not (or $v.demo.enabled $v.secrets.existingSecret) -}}
-{{- range $key := (include "onsale.secretKeys" (list $ $service) | fromYaml).keys -}}
-{{- if not (or (get $v.secrets.from $key) (has $key (list "accountKeySecretPrevious" "ticketKeySecretPrevious" "operatorEmail" "operatorPassword"))) -}}
+{{- range $key := (include "onsale.secretKeys" (list $ $service $name) | fromYaml).keys -}}
+{{- if not (or (get $v.secrets.from $key) (include "onsale.isOptional" $key)) -}}
 {{- $missing = append $missing $key | uniq -}}
 {{- end -}}
 {{- end -}}
@@ -39,8 +73,8 @@
 {{- $other := get $v.services $callee -}}
 {{- if not (and $other (include "onsale.enabled" $other)) -}}
 {{- $wrong = append $wrong (printf "services.%s.calls names %s, which does not run: enable services.%s, or take it out of the list." $name $callee $callee) -}}
-{{- else if ne $other.kind "grpc" -}}
-{{- $wrong = append $wrong (printf "services.%s.calls names %s, which serves no gRPC (its kind is %s)." $name $callee $other.kind) -}}
+{{- else if eq $other.kind "worker" -}}
+{{- $wrong = append $wrong (printf "services.%s.calls names %s, which serves nothing (its kind is worker): take it out of the list." $name $callee) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -50,8 +84,11 @@
 {{- $wrong = append $wrong (printf "services.%s.config.%s is a secret, and values are not: put it into the Secret that secrets.existingSecret names." $name $key) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $service.host (ne $service.kind "http") -}}
+{{- $wrong = append $wrong (printf "services.%s.host is for services of kind http, and its kind is %s: clear host." $name $service.kind) -}}
+{{- end -}}
 {{- $scaling := default dict $service.autoscaling -}}
-{{- if and $scaling.enabled (hasKey $service "replicas") -}}
+{{- if and $scaling.enabled (include "onsale.hasReplicas" $service) -}}
 {{- $wrong = append $wrong (printf "services.%s.replicas and services.%s.autoscaling.enabled contradict each other: set autoscaling.min instead of replicas, or autoscaling.enabled to false." $name $name) -}}
 {{- end -}}
 {{- if and $scaling.enabled (gt (int $scaling.min) (int $scaling.max)) -}}

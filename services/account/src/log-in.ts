@@ -42,7 +42,7 @@ export interface LogIn {
 }
 
 /** Longer than any password that `weakness` lets through, in UTF-16 units before normalisation. */
-const longestGuess = 1_000;
+export const longestGuess = 1_000;
 
 /** Refuses with REQUEST_INVALID, TOO_MANY_ATTEMPTS (details.retryAfterSeconds) and CREDENTIALS_INVALID. */
 export async function logIn(
@@ -171,7 +171,7 @@ export async function logOut(
 
 const revoked = (message: string) => new DomainError("SESSION_REVOKED", message);
 
-function tooMany(retryAfterSeconds: number): DomainError {
+export function tooMany(retryAfterSeconds: number): DomainError {
   const wait =
     retryAfterSeconds < 120 ? `${retryAfterSeconds} seconds` : `${Math.ceil(retryAfterSeconds / 60)} minutes`;
   return new DomainError("TOO_MANY_ATTEMPTS", `Too many failed log-ins. Please try again in ${wait}.`, {

@@ -7,8 +7,9 @@ import {
   type LogInResponse,
 } from "@onsale/proto/account/v1/account";
 import type { Account } from "./accounts.js";
+import { changePassword } from "./change-password.js";
 import { logIn, logOut, type OpenSession, refreshSession, type SessionDependencies } from "./log-in.js";
-import { readAccount, setRoles, signUp } from "./sign-up.js";
+import { findAccounts, readAccount, setRoles, signUp } from "./sign-up.js";
 
 export function serveAccounts(server: GrpcServer, dependencies: SessionDependencies & { keys: KeyRing }): void {
   const { store, keys } = dependencies;
@@ -24,6 +25,11 @@ export function serveAccounts(server: GrpcServer, dependencies: SessionDependenc
     },
     getAccount: async ({ accountId }) => ({ account: accountMessage(await readAccount(store, accountId)) }),
     setRoles: async ({ accountId, roles }) => ({ account: accountMessage(await setRoles(store, accountId, roles)) }),
+    changePassword: async (request, { signal }) => {
+      await changePassword(dependencies, request, signal);
+      return {};
+    },
+    findAccounts: async (request) => ({ accounts: (await findAccounts(store, request)).map(accountMessage) }),
     getVerificationKeys: async () => ({ jwksJson: JSON.stringify(await keys.verificationKeys()) }),
   };
   server.serve(AccountServiceService, handlers);

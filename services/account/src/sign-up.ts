@@ -34,9 +34,7 @@ export async function signUp(
     throw invalid("accountId", "The account id must be 1 to 100 printable ASCII characters without spaces.");
   const email = accepted("email", normaliseEmail(given.email));
   const name = accepted("name", checkName(given.name));
-  if (/\p{Cc}/u.test(given.password)) throw invalid("password", "The password has control characters in it.");
-  const weak = weakness(given.password, { email, name });
-  if (weak) throw new DomainError("PASSWORD_WEAK", weak, { field: "password" });
+  checkNewPassword(given.password, { email, name });
 
   const accountId = given.accountId === "" ? newId("acc", now()) : given.accountId;
   const existing = (await store.accountById(accountId)) ?? (await store.accountByEmail(email));
@@ -50,6 +48,17 @@ export async function signUp(
   const first = await store.accountById(accountId); // of two at the same time, the other one
   if (!first) throw new DomainError("UNAVAILABLE", "The account is being changed right now. Please try again.");
   return await sameAgain(hasher, first, { accountId, email, password: given.password }, signal);
+}
+
+/** Refuses with REQUEST_INVALID and PASSWORD_WEAK. */
+export function checkNewPassword(
+  password: string,
+  about: { readonly email: string; readonly name: string },
+  field = "password",
+): void {
+  if (/\p{Cc}/u.test(password)) throw invalid(field, "The password has control characters in it.");
+  const weak = weakness(password, about);
+  if (weak) throw new DomainError("PASSWORD_WEAK", weak, { field });
 }
 
 /** A retry of the sign-up that made this account gets its answer; anything else is refused. */
@@ -75,6 +84,25 @@ export async function readAccount(store: AccountStore, accountId: string): Promi
   const account = isId(accountId) ? await store.accountById(accountId) : undefined;
   if (!account) throw notFound();
   return account;
+}
+
+const mostAtOnce = 100;
+
+/** Those of these ids, and the one with this e-mail; an e-mail that is none finds nobody. Refuses with REQUEST_INVALID. */
+export async function findAccounts(
+  store: AccountStore,
+  { accountIds, email }: { readonly accountIds: readonly string[]; readonly email: string },
+): Promise<readonly Account[]> {
+  if (accountIds.length > mostAtOnce)
+    throw invalid("accountIds", `At most ${mostAtOnce} accounts can be asked for at once.`);
+  const ids = [...new Set(accountIds.filter(isId))];
+  const address = email === "" ? undefined : normaliseEmail(email);
+  const [byId, byEmail] = await Promise.all([
+    ids.length === 0 ? [] : store.accountsById(ids),
+    address?.ok ? store.accountByEmail(address.value) : undefined,
+  ]);
+  if (!byEmail || byId.some(({ accountId }) => accountId === byEmail.accountId)) return byId;
+  return [...byId, byEmail];
 }
 
 /** Tokens carry the new roles from the next refresh on. Refuses with REQUEST_INVALID and ACCOUNT_NOT_FOUND. */

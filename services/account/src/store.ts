@@ -20,14 +20,17 @@ export interface AccountStore {
   accountById(accountId: string): Promise<StoredAccount | undefined>;
   accountByEmail(email: string): Promise<StoredAccount | undefined>;
   setRoles(accountId: string, roles: readonly Role[]): Promise<StoredAccount | undefined>;
-  /** Only while the old hash is still the stored one. */
-  replacePasswordHash(accountId: string, old: string, replacement: string): Promise<void>;
+  /** Only while the old hash is still the stored one: whether it was. */
+  replacePasswordHash(accountId: string, old: string, replacement: string): Promise<boolean>;
+  /** Those that are there. */
+  accountsById(accountIds: readonly string[]): Promise<readonly StoredAccount[]>;
   addSession(session: Session): Promise<void>;
   session(sessionId: string): Promise<Session | undefined>;
   /** True for the one caller that still finds `fromHash` as the session's current token, and the session not ended. */
   rotateToken(sessionId: string, fromHash: string, toHash: string, expiresAtMs: number): Promise<boolean>;
   endSession(sessionId: string, because: string, nowMs: number): Promise<void>;
-  endSessionsOf(accountId: string, because: string, nowMs: number): Promise<void>;
+  /** All but one, if one is named. */
+  endSessionsOf(accountId: string, because: string, nowMs: number, butSessionId?: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -96,7 +99,11 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
     replacePasswordHash: (accountId, old, replacement) =>
       asked(() =>
         accounts.updateOne({ _id: accountId, passwordHash: old }, { $set: { passwordHash: replacement } }),
-      ).then(() => undefined),
+      ).then(({ matchedCount }) => matchedCount === 1),
+    accountsById: (accountIds) =>
+      asked(async () =>
+        (await accounts.find({ _id: { $in: [...accountIds] } }).toArray()).flatMap((found) => toAccount(found) ?? []),
+      ),
     addSession: ({ sessionId, accountId, tokenHash, createdAtMs, expiresAtMs, endsAtMs }) =>
       asked(async () => {
         // The id is random: a duplicate is this very session, written by a try whose answer was lost.
@@ -127,10 +134,14 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
           { $set: { ended: { at: new Date(nowMs), because } } },
         ),
       ).then(() => undefined),
-    endSessionsOf: (accountId, because, nowMs) =>
+    endSessionsOf: (accountId, because, nowMs, butSessionId) =>
       asked(() =>
         sessions.updateMany(
-          { accountId, ended: { $exists: false } },
+          {
+            accountId,
+            ended: { $exists: false },
+            ...(butSessionId === undefined ? {} : { _id: { $ne: butSessionId } }),
+          },
           { $set: { ended: { at: new Date(nowMs), because } } },
         ),
       ).then(() => undefined),

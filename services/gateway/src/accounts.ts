@@ -3,6 +3,7 @@ import { DomainError } from "@onsale/kit/errors";
 import { derivedId, newId } from "@onsale/kit/ids";
 import type { Account, Session } from "@onsale/proto/account/v1/account";
 import type { Authenticator } from "./authenticate.js";
+import { newPassword } from "./organiser-schemas.js";
 import { cache, type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
@@ -54,6 +55,26 @@ export function accountRoutes({ account }: Services, authenticator: Authenticato
       async ({ identity, rpc }) => {
         const { account: found } = await account.getAccount({ accountId: identity.accountId }, rpc());
         return { status: 200, body: shownAccount(found) };
+      },
+    ),
+    route(
+      {
+        method: "put",
+        path: "/v1/accounts/me/password",
+        operationId: "changePassword",
+        tag,
+        summary: "Change your password",
+        description:
+          "Every other session of the account ends; this one goes on. Wrong guesses at the current password count as failed log-ins do.",
+        access: "account",
+        limits: ["account", "credentials"],
+        body: newPassword,
+        answers: { 204: { description: "Changed." } },
+        refusals: ["PASSWORD_WRONG", "PASSWORD_WEAK", "TOO_MANY_ATTEMPTS", "ACCOUNT_NOT_FOUND"],
+      },
+      async ({ body, identity: { accountId, sessionId }, clientAddress, rpc }) => {
+        await account.changePassword({ accountId, sessionId, ...body, clientAddress }, rpc(hashingMs));
+        return { status: 204 };
       },
     ),
     route(

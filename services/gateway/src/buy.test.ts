@@ -39,6 +39,8 @@ const order = (over: Partial<Order> = {}): Order => ({
   status: OrderStatus.COMPLETED,
   createdAtMs: 0,
   ticketIds: [],
+  refunds: [],
+  refundingSeatIds: [],
   ...over,
 });
 const by = { refundId: "rfd_1", requestedBy: "acc_op" };

@@ -142,6 +142,7 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
           "EVENT_NOT_FOUND",
           "SALE_NOT_OPEN",
           "SALE_ENDED",
+          "EVENT_CANCELLED",
           "SEAT_UNKNOWN",
           "SECTION_UNKNOWN",
           "SEAT_TAKEN",

@@ -16,6 +16,7 @@ import {
   searchAttributes,
   workflowTypes,
 } from "@onsale/workflows/contract";
+import { gatherOrders } from "./earlier-orders.js";
 import type { Services } from "./services.js";
 import type { Description, Start, Temporal } from "./temporal.js";
 
@@ -37,14 +38,7 @@ export interface Standing {
 export type Checkouts = ReturnType<typeof createCheckouts>;
 
 export function createCheckouts({ temporal, services, log }: { temporal: Temporal; services: Services; log: Logger }) {
-  async function orderOf(checkoutId: string, userId: string, options: CallOptions): Promise<Order | undefined> {
-    try {
-      return (await services.ticket.getOrder({ checkoutId, userId }, options)).order;
-    } catch (error) {
-      if (error instanceof DomainError && error.code === "ORDER_NOT_FOUND") return undefined;
-      throw error;
-    }
-  }
+  const orderOf = gatherOrders(services.ticket);
 
   /** A running checkout; without a worker to ask, as its search attributes and its input tell. */
   async function running(checkoutId: string, description: Description): Promise<CheckoutView> {

@@ -1,6 +1,8 @@
 // The gateway's settings; the only place that names its environment variables.
 import { address, flag, seconds, target, wholeNumber } from "@onsale/kit/config";
+import { payloadEncryptionSettings } from "@onsale/kit/payload-encryption";
 import { redisSettings } from "@onsale/kit/redis";
+import { temporalSettings } from "@onsale/kit/temporal";
 import { checkoutTaskQueue } from "@onsale/workflows/contract";
 import { z } from "zod";
 
@@ -39,8 +41,13 @@ export const gatewaySettings = {
   INVENTORY_ADDRESS: target,
   PAYMENT_ADDRESS: address,
   TICKET_ADDRESS: address,
-  TEMPORAL_ADDRESS: address,
-  TEMPORAL_NAMESPACE: z.string().min(1).default("default"),
+  ...temporalSettings,
+  ...payloadEncryptionSettings,
+  /** Where Temporal's Web UI is, for links from an order to its checkout; no links without it. */
+  TEMPORAL_UI_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform((url) => url.replace(/\/+$/, ""))
+    .optional(),
   /** The queue that the workers of checkouts, refunds and late payments serve. */
   TASK_QUEUE: z.string().min(1).default(checkoutTaskQueue),
   /** Rate limits and stored answers. */
@@ -87,6 +94,8 @@ export const gatewaySettings = {
   PAYMENT_WAIT_SECONDS: seconds.default(25),
   /** How long POST …/refund waits for the outcome before it answers 202. */
   REFUND_WAIT_SECONDS: seconds.default(20),
+  /** From an event's cancellation until its orders are given back: longer than EVENT_CACHE_MS of the inventory, plus a claim's time. */
+  CANCEL_SETTLE_SECONDS: seconds.default(15),
   /** Mixed into the encryption of stored answers; the same in every gateway. A new one forgets the stored answers. */
   IDEMPOTENCY_SECRET: z.string().min(16, "must have at least 16 characters").optional(),
   /** After SIGTERM, how long connections are still accepted, so that a load balancer has time to look away. */

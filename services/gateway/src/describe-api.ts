@@ -23,7 +23,7 @@ export function describeApi(): { routes: Route[]; document: OpenApiDocument; clo
   });
   const log = createLogger("gateway", "silent");
   const services = connectServices({ account: nowhere, inventory: nowhere, payment: nowhere, ticket: nowhere }, trust);
-  const temporal = connectTemporal({ address: nowhere, namespace: "default", log });
+  const temporal = connectTemporal({ connection: { address: nowhere }, namespace: "default", log });
   const authenticator = createAuthenticator({
     fetchKeys: async () => '{"keys":[]}',
     issuer: config.ACCESS_TOKEN_ISSUER,

@@ -304,7 +304,7 @@ export function shownEvent(event: Event | undefined) {
     name: event.name,
     description: event.description,
     venue: { name: venue.name, city: venue.city, country: venue.country, timeZone: venue.timeZone },
-    status: event.status === EventStatus.PUBLISHED ? "published" : "draft",
+    status: eventStatusNames[event.status],
     startsAt: iso(event.startsAtMs),
     onSaleAt: iso(event.onSaleAtMs),
     offSaleAt: iso(event.offSaleAtMs === 0 ? event.startsAtMs : event.offSaleAtMs),
@@ -315,8 +315,16 @@ export function shownEvent(event: Event | undefined) {
     layoutVersion: event.layoutVersion,
     orphanRule: orphanRuleNames[event.orphanRule],
     accessibleUntil: iso(event.accessibleUntilMs === 0 ? event.startsAtMs : event.accessibleUntilMs),
+    ...(event.refundableUntilMs === 0 ? {} : { refundableUntil: iso(event.refundableUntilMs) }),
   } as const;
 }
+
+const eventStatusNames = {
+  [EventStatus.UNSPECIFIED]: "draft",
+  [EventStatus.DRAFT]: "draft",
+  [EventStatus.PUBLISHED]: "published",
+  [EventStatus.CANCELLED]: "cancelled",
+} as const;
 
 const orphanRuleNames = {
   [OrphanRule.UNSPECIFIED]: "lenient",

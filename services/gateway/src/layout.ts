@@ -96,3 +96,20 @@ export function shownRow({ label, firstSeat, seatCount, gaps, blocked, accessibl
     ...(companion.length > 0 ? { companion } : {}),
   };
 }
+
+/** A layout in the organiser's form: in their own words, or, where those were not kept, row by row. */
+export function sectionsAsSent(source: string, sections: readonly Section[]): unknown[] {
+  if (source !== "") return JSON.parse(source) as unknown[];
+  return sections.map(({ sectionId, name, tierId, generalAdmission, capacity, focalRow, focalSeat, rows }) => {
+    const head = { id: sectionId, name, tier: tierId };
+    if (generalAdmission) return { ...head, capacity };
+    return {
+      ...head,
+      ...(focalRow === "" ? {} : { focalPoint: { row: focalRow, seat: focalSeat } }),
+      rows: rows.map((row) => {
+        const { count: seats, ...rest } = shownRow(row);
+        return { ...rest, seats };
+      }),
+    };
+  });
+}

@@ -90,10 +90,16 @@ export function createLiveSeats(dependencies: LiveSeatsDependencies): LiveSeats 
   const { watchSeats, mostReaders, mostReadersPerAddress, readerBufferBytes, heartbeatMs, log, metrics } = dependencies;
   const readersNow = metrics.gauge("onsale_live_readers", "Readers of live seats");
   const eventsNow = metrics.gauge("onsale_live_watched_events", "Events whose seats are watched");
+  metrics.gaugeOf(
+    "onsale_live_stale_events",
+    "Events whose readers wait, since what inventory knows of the seats can't be told",
+    () => [...feeds.values()].filter((feed) => feed.known() === undefined).length,
+  );
   const endings = metrics.counter(
     "onsale_live_readers_ended_total",
     "Readers of live seats who were let go, or refused",
     ["reason"],
+    [{ reason: "TOO_SLOW" }, { reason: "RESTARTING" }, { reason: "full: all" }, { reason: "full: address" }],
   );
   const told = metrics.counter("onsale_live_events_total", "Events encoded for readers, by kind", ["kind"]);
   const feeds = new Map<string, Feed>();

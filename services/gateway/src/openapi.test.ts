@@ -18,7 +18,7 @@ test("the document is OpenAPI 3.1", async () => {
   expect(result.errors).toBeUndefined();
   expect(result.valid).toBe(true);
   expect(validator.version).toBe("3.1");
-});
+}, 60_000);
 
 test("the committed copy is fresh: if not, npm run openapi -w @onsale/gateway", () => {
   const committed: unknown = JSON.parse(readFileSync(new URL("../openapi.json", import.meta.url), "utf8"));

@@ -2,6 +2,7 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
+import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { type Order, OrderStatus, type Ticket, type TicketEvent, TicketStatus } from "@onsale/proto/ticket/v1/ticket";
 import {
   type RefundInput,
@@ -31,15 +32,73 @@ const anOrder = { params: schema.checkoutParams, unknownParam: "ORDER_NOT_FOUND"
 export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: OrderDependencies): Route[] {
   const { ticket, catalog } = services;
 
-  /** The order, for those who may refund it: operators, and the event's organiser. For others it is not there. */
-  async function refundable(checkoutId: string, { accountId, roles }: Identity, options: CallOptions): Promise<Order> {
-    const { order } = await ticket.getOrder({ checkoutId, userId: "" }, options);
+  /** Until when the orders of these events may be given back by their buyers, by event; none while events can't be asked. */
+  async function refundableUntil(orders: readonly Order[], options: CallOptions): Promise<ReadonlyMap<string, number>> {
+    const eventIds = [...new Set(orders.flatMap(({ event }) => event?.eventId ?? []))];
+    if (eventIds.length === 0) return new Map();
+    try {
+      const { events } = await catalog.getEvents({ eventIds }, options);
+      return new Map(
+        events
+          // What is cancelled is given back by itself.
+          .filter(({ status }) => status === EventStatus.PUBLISHED)
+          .map((event) => [event.eventId, event.refundableUntilMs]),
+      );
+    } catch (error) {
+      if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
+      return new Map();
+    }
+  }
+
+  /** A buyer's own order, which may be given back now. Refusals: ORDER_NOT_FOUND, REFUND_NOT_ALLOWED. */
+  async function ownRefundable(
+    checkoutId: string,
+    { amount }: z.output<typeof schema.newRefund>,
+    { accountId }: Identity,
+    options: CallOptions,
+  ): Promise<Order> {
+    const { order } = await ticket.getOrder({ checkoutId, userId: accountId }, options);
     if (!order?.event) throw new Error("the ticket service answered without an order");
-    if (roles.includes("operator")) return order;
-    const { event } = await catalog.getEvent({ eventId: order.event.eventId, viewerId: accountId }, options);
-    if (event?.organiserId !== accountId)
-      throw new DomainError("ORDER_NOT_FOUND", "There is no such order for your events.");
+    const { events } = await catalog.getEvents({ eventIds: [order.event.eventId] }, options);
+    const event = events[0];
+    const until = event?.status === EventStatus.PUBLISHED ? event.refundableUntilMs : 0;
+    if (until === 0)
+      throw new DomainError(
+        "REFUND_NOT_ALLOWED",
+        event?.status === EventStatus.CANCELLED
+          ? "The event was cancelled: your money goes back without your asking for it."
+          : "Tickets of this event can't be given back. Its organiser may make an exception.",
+      );
+    if (Date.now() >= until)
+      throw new DomainError(
+        "REFUND_NOT_ALLOWED",
+        `Tickets of this event could be given back until ${new Date(until).toISOString()}.`,
+        { refundableUntil: new Date(until).toISOString() },
+      );
+    if (amount !== undefined)
+      throw new DomainError(
+        "REFUND_NOT_ALLOWED",
+        "How much goes back is for the organiser to choose: leave the amount out, and you get what you paid for the seats.",
+      );
     return order;
+  }
+
+  /** The order that is to be refunded, if they may: its event's organiser, an operator, or its buyer in time. */
+  async function refundedBy(
+    checkoutId: string,
+    body: z.output<typeof schema.newRefund>,
+    identity: Identity,
+    options: CallOptions,
+  ): Promise<Order> {
+    if (!identity.roles.includes("organiser") && !identity.roles.includes("operator"))
+      return await ownRefundable(checkoutId, body, identity, options);
+    try {
+      return await orderFor(services, checkoutId, identity, options);
+    } catch (error) {
+      // An organiser may be a buyer too.
+      if (!(error instanceof DomainError && error.code === "ORDER_NOT_FOUND")) throw error;
+      return await ownRefundable(checkoutId, body, identity, options);
+    }
   }
 
   return [
@@ -60,7 +119,14 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
           { userId: identity.accountId, cursor: query.cursor ?? "", limit: query.limit },
           rpc(),
         );
-        return { status: 200, body: { orders: orders.map(shownOrder), ...(nextCursor === "" ? {} : { nextCursor }) } };
+        const until = await refundableUntil(orders, rpc());
+        return {
+          status: 200,
+          body: {
+            orders: orders.map((order) => shownOrder(order, until)),
+            ...(nextCursor === "" ? {} : { nextCursor }),
+          },
+        };
       },
     ),
     route(
@@ -79,7 +145,8 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
       },
       async ({ params, identity, rpc }) => {
         const { order } = await ticket.getOrder({ ...params, userId: identity.accountId }, rpc());
-        return { status: 200, body: shownOrder(order) };
+        if (!order) throw new Error("the ticket service answered without an order");
+        return { status: 200, body: shownOrder(order, await refundableUntil([order], rpc())) };
       },
     ),
     route(
@@ -90,11 +157,12 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
         tag,
         summary: "Give an order's money back",
         description: [
-          "For operators and the event's organiser. The money goes back, the seats' tickets become void, the seats are free again.",
-          "With an amount below the seats' price, the difference is kept. 202 means that it is under way and will not be forgotten.",
+          "The money goes back, the seats' tickets become void, the seats are free again.",
+          "Buyers may do it with their own orders until the event's refundableUntil, and get what they paid for the seats.",
+          "Operators and the event's organiser may do it at any time, and choose an amount: below the seats' price, the difference is kept.",
+          "202 means that it is under way and will not be forgotten.",
         ].join(" "),
         access: "account",
-        roles: ["organiser", "operator"],
         limits: "by caller",
         idempotencyKey: "required",
         ...anOrder,
@@ -105,15 +173,16 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
         },
         refusals: [
           "ORDER_NOT_FOUND",
-          "EVENT_NOT_FOUND",
+          "REFUND_NOT_ALLOWED",
           "SEAT_UNKNOWN",
+          "SEAT_REFUNDED",
           "REFUND_TOO_LARGE",
           "PAYMENT_STATE_CONFLICT",
           "PAYMENT_NOT_FOUND",
         ],
       },
       async ({ params, body, identity, attempt, rpc, closing }) => {
-        const order = await refundable(params.checkoutId, identity, rpc());
+        const order = await refundedBy(params.checkoutId, body, identity, rpc());
         const refundId = derivedId("rfd", identity.accountId, order.checkoutId, attempt.key);
         const workflowId = refundWorkflowId(refundId);
         const asked = refundOf(order, body, { refundId, requestedBy: identity.accountId });
@@ -215,6 +284,22 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
   ];
 }
 
+/** The order, for operators and the event's organiser. For others it is not there. Refusal: ORDER_NOT_FOUND. */
+export async function orderFor(
+  { ticket, catalog }: Pick<Services, "ticket" | "catalog">,
+  checkoutId: string,
+  identity: Identity,
+  options: CallOptions,
+): Promise<Order> {
+  const { order } = await ticket.getOrder({ checkoutId, userId: "" }, options);
+  if (!order?.event) throw new Error("the ticket service answered without an order");
+  if (identity.roles.includes("operator")) return order;
+  const { events } = await catalog.getEvents({ eventIds: [order.event.eventId] }, options);
+  if (events[0]?.organiserId !== identity.accountId)
+    throw new DomainError("ORDER_NOT_FOUND", "There is no such order for your events.");
+  return order;
+}
+
 /** The refund that is asked for, or why it can't be: SEAT_UNKNOWN, REFUND_TOO_LARGE. */
 export function refundOf(
   order: Order,
@@ -239,6 +324,7 @@ export function refundOf(
     eventId: order.event?.eventId ?? "",
     seatIds: seats ?? [],
     amount: amount === undefined && seats === undefined ? 0 : wanted,
+    ...(amount === undefined ? {} : { again: true }),
   };
 }
 
@@ -259,8 +345,14 @@ function shownOrderStatus(status: OrderStatus): z.output<typeof schema.order>["s
   }
 }
 
-function shownOrder(order: Order | undefined) {
-  if (!order) throw new Error("the ticket service answered without an order");
+function shownOrder(order: Order, refundableUntil: ReadonlyMap<string, number>) {
+  const until = refundableUntil.get(order.event?.eventId ?? "") ?? 0;
+  const gone = new Set([...order.refunds.flatMap(({ seatIds }) => seatIds), ...order.refundingSeatIds]);
+  const left = order.seats.some(({ seatId }) => !gone.has(seatId));
+  return { ...shownOrderFields(order), refundable: left && Date.now() < until };
+}
+
+export function shownOrderFields(order: Order) {
   return {
     checkoutId: order.checkoutId,
     event: shownTicketEvent(order.event),
@@ -271,6 +363,7 @@ function shownOrder(order: Order | undefined) {
     status: shownOrderStatus(order.status),
     createdAt: new Date(order.createdAtMs).toISOString(),
     tickets: order.ticketIds,
+    refundedSeats: order.refunds.flatMap(({ seatIds }) => seatIds),
   };
 }
 

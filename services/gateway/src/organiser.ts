@@ -1,11 +1,28 @@
-// Routes of organisers: making an event and putting it on sale.
+// Routes of organisers: making an event, putting it on sale, looking at one's own, and calling one off.
+import { DomainError } from "@onsale/kit/errors";
+import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
-import { EventStatus, OrphanRule } from "@onsale/proto/inventory/v1/catalog";
+import {
+  type Event,
+  EventStatus,
+  type GetOwnEventResponse,
+  OrphanRule,
+  type Section,
+} from "@onsale/proto/inventory/v1/catalog";
+import {
+  type CancelEventInput,
+  cancelEventWorkflowId,
+  searchAttributes,
+  workflowTypes,
+} from "@onsale/workflows/contract";
+import type { Identity } from "./authenticate.js";
 import { shownEvent } from "./events.js";
-import { expandLayout } from "./layout.js";
+import { expandLayout, sectionsAsSent } from "./layout.js";
+import * as own from "./organiser-schemas.js";
 import { type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
+import type { Temporal } from "./temporal.js";
 
 const tag = "organisers";
 /** 60,000 seats are written seat by seat. */
@@ -13,8 +30,136 @@ const writingMs = 30_000;
 const defaultSeatsPerPerson = 8;
 const orphanRuleNamed = { strict: OrphanRule.STRICT, lenient: OrphanRule.LENIENT, off: OrphanRule.OFF } as const;
 
-export function organiserRoutes({ catalog }: Services): Route[] {
+const forOrganisers = { access: "account", roles: ["organiser", "operator"], limits: "by caller" } as const;
+const anEvent = { params: schema.eventParams, unknownParam: "EVENT_NOT_FOUND" } as const;
+
+/** Whose events are seen and changed: one's own; an operator's hands reach all. */
+export const askerOf = ({ roles, accountId }: Identity): string => (roles.includes("operator") ? "" : accountId);
+
+/** One's own event, or any for an operator; sections without their rows. Another's is not told apart from none: EVENT_NOT_FOUND. */
+export async function ownedEvent(
+  { catalog }: Pick<Services, "catalog">,
+  eventId: string,
+  identity: Identity,
+  options: CallOptions,
+): Promise<{ readonly event: Event; readonly sections: readonly Section[] }> {
+  const organiserId = askerOf(identity);
+  const { event, sections } = await catalog.getEvent({ eventId, viewerId: organiserId || "*" }, options);
+  if (!event || (organiserId !== "" && event.organiserId !== organiserId))
+    throw new DomainError("EVENT_NOT_FOUND", "There is no such event among yours.");
+  return { event, sections };
+}
+
+export interface OrganiserDependencies {
+  readonly services: Services;
+  readonly temporal: Temporal;
+  readonly taskQueue: string;
+  readonly cancelSettleMs: number;
+}
+
+export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs }: OrganiserDependencies): Route[] {
+  const { catalog, ticket } = services;
+
+  /** With its layout, and how far it is given back if it was cancelled. Refusal: EVENT_NOT_FOUND. */
+  async function ownEvent(eventId: string, organiserId: string, options: CallOptions) {
+    const found = await catalog.getOwnEvent({ eventId, organiserId }, options);
+    if (!found.event) throw new Error("the inventory answered without an event");
+    const cancelled = found.event.status === EventStatus.CANCELLED;
+    const sales = cancelled ? await ticket.getSales({ eventId }, options) : undefined;
+    const progress = sales && { refunded: sales.ordersRefunded, total: sales.orders };
+    return shownOwnEvent(found.event, found, progress);
+  }
+
   return [
+    route(
+      {
+        method: "get",
+        path: "/v1/organiser/events",
+        operationId: "listOwnEvents",
+        tag,
+        summary: "Your events in any status, newest first",
+        description: "An operator sees everybody's.",
+        ...forOrganisers,
+        query: own.ownEventSearch,
+        answers: { 200: { description: "A page of events.", schema: schema.eventPage } },
+      },
+      async ({ query, identity, rpc }) => {
+        const { events, nextCursor } = await catalog.listEvents(
+          {
+            organiserId: askerOf(identity),
+            status: query.status === undefined ? EventStatus.UNSPECIFIED : statusNamed[query.status],
+            query: query.q ?? "",
+            cursor: query.cursor ?? "",
+            limit: query.limit,
+          },
+          rpc(),
+        );
+        return { status: 200, body: { events: events.map(shownEvent), ...(nextCursor === "" ? {} : { nextCursor }) } };
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/v1/organiser/events/{eventId}",
+        operationId: "getOwnEvent",
+        tag,
+        summary: "One of your events, with its layout as you sent it",
+        ...forOrganisers,
+        ...anEvent,
+        answers: { 200: { description: "The event.", schema: own.ownEvent } },
+        refusals: ["EVENT_NOT_FOUND"],
+      },
+      async ({ params: { eventId }, identity, rpc }) => ({
+        status: 200,
+        body: await ownEvent(eventId, askerOf(identity), rpc()),
+      }),
+    ),
+    route(
+      {
+        method: "post",
+        path: "/v1/organiser/events/{eventId}/cancel",
+        operationId: "cancelEvent",
+        tag,
+        summary: "Call an event off, and give every order back",
+        description: [
+          "For good. From now on its seats can't be held or bought, and all of its orders are given back, which may take a while:",
+          "GET the event to see how far that is. Cancelling twice is the same as once.",
+        ].join(" "),
+        ...forOrganisers,
+        idempotencyKey: "required",
+        ...anEvent,
+        body: own.newCancellation,
+        answers: { 202: { description: "It is off the sale, and is being given back.", schema: own.ownEvent } },
+        refusals: ["EVENT_NOT_FOUND", "EVENT_IS_DRAFT"],
+      },
+      async ({ params: { eventId }, body, identity, rpc }) => {
+        const organiserId = askerOf(identity);
+        const { event } = await ownedEvent(services, eventId, identity, rpc());
+        if (event.status === EventStatus.DRAFT)
+          throw new DomainError("EVENT_IS_DRAFT", "The event is a draft: nobody has seen it, so nothing is cancelled.");
+        // First what can't be lost: whatever dies from here on, the event is taken off the sale and its orders are given back.
+        const input: CancelEventInput = { eventId, requestedBy: identity.accountId, settleMs: cancelSettleMs };
+        const started = await temporal.start({
+          type: workflowTypes.cancelEvent,
+          workflowId: cancelEventWorkflowId(eventId),
+          taskQueue,
+          input,
+          attributes: { [searchAttributes.eventId]: eventId },
+          summary: `Cancellation of ${eventId}`,
+          // One that was ended by force is begun anew by asking again; one that is done finds nothing to do.
+          mayRepeat: true,
+        });
+        if (started.kind === "not-started" || started.kind === "unknown")
+          throw new DomainError(
+            "UNAVAILABLE",
+            "The cancellation could not be started right now. Send the same request again, with the same Idempotency-Key.",
+            { retryAfterSeconds: 2 },
+            started.cause,
+          );
+        await catalog.cancelEvent({ eventId, organiserId, reason: body.reason ?? "" }, rpc());
+        return { status: 202, body: await ownEvent(eventId, organiserId, rpc()) };
+      },
+    ),
     route(
       {
         method: "post",
@@ -56,8 +201,13 @@ export function organiserRoutes({ catalog }: Services): Route[] {
               layoutVersion: "",
               orphanRule: orphanRuleNamed[body.orphanRule ?? "lenient"],
               accessibleUntilMs: body.accessibleUntil ?? 0,
+              refundableUntilMs: body.refundableUntil ?? 0,
+              createdAtMs: 0,
+              cancelledAtMs: 0,
+              cancelReason: "",
             },
             sections: expandLayout(body.sections),
+            layoutSource: JSON.stringify(body.sections),
           },
           rpc(writingMs),
         );
@@ -80,13 +230,39 @@ export function organiserRoutes({ catalog }: Services): Route[] {
         params: schema.eventParams,
         unknownParam: "EVENT_NOT_FOUND",
         answers: { 200: { description: "The event.", schema: schema.event } },
-        refusals: ["EVENT_NOT_FOUND", "LAYOUT_INVALID"],
+        refusals: ["EVENT_NOT_FOUND", "EVENT_CANCELLED", "LAYOUT_INVALID"],
       },
       async ({ params, identity, rpc }) => {
-        const organiserId = identity.roles.includes("operator") ? "" : identity.accountId;
-        const { event } = await catalog.publishEvent({ eventId: params.eventId, organiserId }, rpc(writingMs));
+        const asked = { eventId: params.eventId, organiserId: askerOf(identity) };
+        const { event } = await catalog.publishEvent(asked, rpc(writingMs));
         return { status: 200, body: shownEvent(event) };
       },
     ),
   ];
+}
+
+const statusNamed = {
+  draft: EventStatus.DRAFT,
+  published: EventStatus.PUBLISHED,
+  cancelled: EventStatus.CANCELLED,
+} as const;
+
+function shownOwnEvent(
+  event: Event,
+  { sections, layoutSource }: GetOwnEventResponse,
+  progress: { readonly refunded: number; readonly total: number } | undefined,
+) {
+  return {
+    ...shownEvent(event),
+    createdAt: new Date(event.createdAtMs).toISOString(),
+    organiserId: event.organiserId,
+    sections: sectionsAsSent(layoutSource, sections),
+    ...(progress && {
+      cancellation: {
+        at: new Date(event.cancelledAtMs).toISOString(),
+        ...(event.cancelReason === "" ? {} : { reason: event.cancelReason }),
+        ...progress,
+      },
+    }),
+  };
 }

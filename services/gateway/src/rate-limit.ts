@@ -18,18 +18,16 @@ export interface RateLimits {
 }
 
 /**
- * What Valkey has said of one caller. While more than half of the limit is left, up to a fiftieth of it is counted here and told
- * to Valkey with the next question, in some seconds at the latest. So up to 25 gateways never let anyone have more than the
- * limit, and a buyer's requests mostly cost no way to Valkey. A small limit is asked for each time.
+ * What Valkey has said of one caller. While more than half of the limit is left, up to a fiftieth of it is counted here, until the
+ * limit is renewed, and told to Valkey with the next question. So a buyer's requests mostly cost no way to Valkey, and whoever
+ * goes over several gateways may get a fiftieth more for each but the first. A small limit is asked for each time.
  */
 interface Lease {
   readonly remaining: number;
   counted: number;
-  readonly askAgainAt: number;
   readonly renewedAt: number;
 }
 
-const leaseMs = 5_000;
 const mostLeases = 20_000;
 /** Counted one by one: of these, some are given back. */
 const exact: readonly Policy[] = ["codes", "codesByAddress"];
@@ -65,7 +63,7 @@ export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly
       const key = `${policy} ${who}`;
       const now = performance.now();
       const lease = mayLease ? leases.get(key) : undefined;
-      if (lease && lease.counted < Math.floor(points / 50) && now < lease.askAgainAt) {
+      if (lease && lease.counted < Math.floor(points / 50) && now < lease.renewedAt) {
         lease.counted += 1;
         return {
           headers: headersFor({
@@ -79,13 +77,9 @@ export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly
         leases.delete(key);
         const told = await limiters[policy].consume(who, 1 + untold);
         if (mayLease && told.remainingPoints > points / 2) {
-          const renewedAt = now + told.msBeforeNext;
-          leases.set(key, {
-            remaining: told.remainingPoints,
-            counted: 0,
-            askAgainAt: Math.min(renewedAt, now + leaseMs),
-            renewedAt,
-          });
+          // Another request of this caller may have been told meanwhile, and requests counted on that.
+          const counted = leases.get(key)?.counted ?? 0;
+          leases.set(key, { remaining: told.remainingPoints, counted, renewedAt: now + told.msBeforeNext });
           if (leases.size > mostLeases) leases.delete(leases.keys().next().value as string);
         }
         return { headers: headersFor(told) };

@@ -9,7 +9,7 @@ const noControls = /^[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]*$/u;
 const noControlsButLines = /^(?:[^\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]|[\n\t])*$/u;
 
 /** One line of text, trimmed. */
-const line = (max: number) =>
+export const line = (max: number) =>
   z
     .string()
     .trim()
@@ -37,7 +37,7 @@ const tierId = z
   .string()
   .regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z, a-z, 0-9, _ and -")
   .meta({ example: "standard" });
-const time = z.iso.datetime().meta({ description: "UTC, ISO 8601.", example: "2027-05-01T18:00:00.000Z" });
+export const time = z.iso.datetime().meta({ description: "UTC, ISO 8601.", example: "2027-05-01T18:00:00.000Z" });
 const timeIn = z
   .string()
   .max(40)
@@ -69,8 +69,11 @@ const dayOrTime = (end: "first" | "last") =>
       return z.NEVER;
     })
     .meta({ type: "string", example: end === "first" ? "2027-05-01" : "2027-05-31" });
-const amount = z.int().min(0).meta({ description: "In the currency's minor unit: 4950 is 49.50 EUR.", example: 4950 });
-const currency = z.string().meta({ description: "ISO 4217.", example: "EUR" });
+export const amount = z
+  .int()
+  .min(0)
+  .meta({ description: "In the currency's minor unit: 4950 is 49.50 EUR.", example: 4950 });
+export const currency = z.string().meta({ description: "ISO 4217.", example: "EUR" });
 const currencies = new Set(Intl.supportedValuesOf("currency"));
 const currencyIn = z
   .string()
@@ -84,11 +87,11 @@ const timeZoneIn = line(64).refine((name) => {
   }
 }, "must be a time zone of the IANA database, as Europe/Berlin");
 
-const cursor = z
+export const cursor = z
   .string()
   .max(500)
   .regex(/^[\x21-\x7e]*$/, "must be a cursor from an earlier answer");
-const limit = (most: number, otherwise: number) =>
+export const limit = (most: number, otherwise: number) =>
   z
     .string()
     .regex(/^\d{1,4}$/, "must be a whole number")
@@ -96,7 +99,7 @@ const limit = (most: number, otherwise: number) =>
     .pipe(z.int().min(1).max(most))
     .default(otherwise)
     .meta({ type: "integer", minimum: 1, maximum: most, default: otherwise });
-const nextCursor = z.string().optional().meta({ description: "For the next page; absent on the last." });
+export const nextCursor = z.string().optional().meta({ description: "For the next page; absent on the last." });
 
 // ---- problems
 
@@ -122,7 +125,8 @@ export const problem = z
       .optional()
       .meta({ description: "With REQUEST_INVALID: what is wrong, field by field." }),
     seats: z.array(z.string()).optional().meta({
-      description: "With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept.",
+      description:
+        "With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. With SEAT_REFUNDED: those given back.",
     }),
     orphans: z
       .array(z.string())
@@ -154,7 +158,7 @@ const email = z
   .regex(emailForm, "must be an e-mail address")
   .meta({ pattern: emailForm.source, format: "email", example: "ada@example.com" });
 const wellFormed = /^\P{Cs}*$/u;
-const password = z
+export const password = z
   .string()
   .min(1, "must not be empty")
   .max(256, "may have at most 256 characters")
@@ -215,12 +219,12 @@ const orphanRule = z.enum(["strict", "lenient", "off"]).meta({
   description:
     "What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.",
 });
-const eventFields = {
+export const eventFields = {
   eventId: z.string(),
   name: z.string(),
   description: z.string(),
   venue,
-  status: z.enum(["draft", "published"]),
+  status: z.enum(["draft", "published", "cancelled"]),
   startsAt: time,
   onSaleAt: time,
   offSaleAt: time.meta({ description: "The sale ends; the event's start, if the organiser gave none." }),
@@ -233,6 +237,9 @@ const eventFields = {
   accessibleUntil: time.meta({
     description: "Until then accessible and companion seats are only for who asks for them.",
   }),
+  refundableUntil: time
+    .optional()
+    .meta({ description: "Until then buyers may give their orders back by themselves; absent: they may not." }),
 };
 export const event = z.object(eventFields).meta({ id: "Event" });
 export const eventPage = z.object({ events: z.array(event), nextCursor }).meta({ id: "EventPage" });
@@ -391,6 +398,9 @@ export const newEvent = z
     seatsPerPerson: z.int().min(1).max(50).optional().meta({ description: "8 by default.", default: 8 }),
     orphanRule: orphanRule.optional().meta({ description: "lenient by default.", default: "lenient" }),
     accessibleUntil: timeIn.optional().meta({ description: "The event's start, if left out." }),
+    refundableUntil: timeIn.optional().meta({
+      description: "Until then buyers may give their orders back by themselves; never, if left out.",
+    }),
     tiers: z
       .array(z.strictObject({ id: tierId, name: line(100), amount: z.int().min(1).max(99_999_999) }))
       .min(1)
@@ -659,19 +669,20 @@ const ticketEvent = z.object({
   city: z.string(),
   timeZone: z.string(),
 });
-export const order = z
-  .object({
-    checkoutId: z.string(),
-    event: ticketEvent,
-    seats: z.array(soldSeat),
-    amount,
-    amountRefunded: amount,
-    currency,
-    status: z.enum(["completed", "partially_refunded", "refunded"]),
-    createdAt: time,
-    tickets: z.array(z.string()),
-  })
-  .meta({ id: "Order" });
+export const orderFields = {
+  checkoutId: z.string(),
+  event: ticketEvent,
+  seats: z.array(soldSeat),
+  amount,
+  amountRefunded: amount,
+  currency,
+  status: z.enum(["completed", "partially_refunded", "refunded"]),
+  createdAt: time,
+  tickets: z.array(z.string()),
+  refundable: z.boolean().meta({ description: "Its buyer may give it back now, by POST …/refund." }),
+  refundedSeats: z.array(z.string()).meta({ description: "Ids of the seats that were given back." }),
+};
+export const order = z.object(orderFields).meta({ id: "Order" });
 export const orderPage = z.object({ orders: z.array(order), nextCursor }).meta({ id: "OrderPage" });
 export const ticket = z
   .object({

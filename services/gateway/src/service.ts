@@ -5,7 +5,9 @@ import type { Duplex } from "node:stream";
 import { DomainError } from "@onsale/kit/errors";
 import { newId } from "@onsale/kit/ids";
 import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
+import { payloadEncryption } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { temporalConnection } from "@onsale/kit/temporal";
 import { accountRoutes } from "./accounts.js";
 import { createApp } from "./app.js";
 import { type Authenticator, createAuthenticator } from "./authenticate.js";
@@ -19,13 +21,16 @@ import { createIdempotency } from "./idempotency.js";
 import { createLiveSeats, liveSeatRoutes } from "./live-seats.js";
 import { documentationRoutes } from "./openapi.js";
 import { operationRoutes } from "./operations.js";
+import { orderSearchRoutes } from "./order-search.js";
 import { orderRoutes } from "./orders.js";
 import { organiserRoutes } from "./organiser.js";
 import { problemMediaType, problemOf } from "./problem.js";
 import { createRateLimits, guardCodes, type RateLimits } from "./rate-limit.js";
 import type { Route } from "./route.js";
+import { salesRoutes } from "./sales.js";
 import { closeServices, connectServices, type Services } from "./services.js";
 import { connectTemporal, type Temporal } from "./temporal.js";
+import { traceRequests } from "./trace-requests.js";
 import { connectValkey, createAnswerStore } from "./valkey.js";
 import { webhookRoutes } from "./webhooks.js";
 
@@ -46,7 +51,13 @@ export async function startGateway(context: GatewayContext): Promise<RunningServ
     trust,
   );
   lifecycle.onStop("services", () => closeServices(services));
-  const temporal = connectTemporal({ address: config.TEMPORAL_ADDRESS, namespace: config.TEMPORAL_NAMESPACE, log });
+  const temporal = connectTemporal({
+    connection: temporalConnection(config),
+    namespace: config.TEMPORAL_NAMESPACE,
+    encryption: payloadEncryption(config.PAYLOAD_ENCRYPTION_KEYS),
+    eager: true,
+    log,
+  });
   lifecycle.onStop("temporal", () => temporal.close());
   const authenticator = createAuthenticator({
     fetchKeys: async () => (await services.account.getVerificationKeys({}, { deadlineMs: 3_000 })).jwksJson,
@@ -81,6 +92,7 @@ export async function startGateway(context: GatewayContext): Promise<RunningServ
     metrics,
     log,
   });
+  const listener = traceRequests(app, routes);
 
   const server = createServer(
     {
@@ -91,10 +103,10 @@ export async function startGateway(context: GatewayContext): Promise<RunningServ
       connectionsCheckingInterval: 2_000,
       maxHeaderSize: 16 * 1024,
     },
-    app,
+    listener,
   );
   // A body is asked for only when it is about to be read.
-  server.on("checkContinue", (request, response) => void app(request, response));
+  server.on("checkContinue", (request, response) => void listener(request, response));
   server.on("clientError", answerBrokenRequest);
   const [host, port] = splitAddress(config.HTTP_LISTEN);
   await listenOn(server, host, port);
@@ -151,7 +163,15 @@ export function apiRoutes({
     ...accountRoutes(services, authenticator),
     ...eventRoutes(services, liveSeats, config.ANSWER_CACHE_MS),
     ...liveSeatRoutes(liveSeats, services),
-    ...organiserRoutes(services),
+    ...organiserRoutes({ services, temporal, taskQueue, cancelSettleMs: config.CANCEL_SETTLE_SECONDS * 1000 }),
+    ...salesRoutes(services, temporal),
+    ...orderSearchRoutes({
+      services,
+      temporal,
+      namespace: config.TEMPORAL_NAMESPACE,
+      temporalUiUrl: config.TEMPORAL_UI_URL,
+      log,
+    }),
     ...channelRoutes(services, guard),
     ...blockRoutes(services),
     ...buyRoutes({

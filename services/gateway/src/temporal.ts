@@ -2,11 +2,17 @@
 import { status as Grpc } from "@grpc/grpc-js";
 import { DomainError, isRefusalCode, type RefusalDetails } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
+import type { PayloadEncryption } from "@onsale/kit/payload-encryption";
+import { type TemporalConnection, temporalConnectionProblem } from "@onsale/kit/temporal";
+import { currentSpan, traced, tracing } from "@onsale/kit/tracing";
+import { traceHeader } from "@onsale/workflows/contract";
 import {
   Client,
   Connection,
+  type Headers,
   isGrpcServiceError,
   NamespaceNotFoundError,
+  type WorkflowClientInterceptor,
   WorkflowExecutionAlreadyStartedError,
   WorkflowFailedError,
   WorkflowNotFoundError,
@@ -58,19 +64,46 @@ export type Outcome<Result> =
   /** The workflow has closed, or never was. */
   | { readonly kind: "gone" };
 
-export type Temporal = ReturnType<typeof connectTemporal>;
+export type Temporal = ReturnType<typeof openLine>;
+
+type HistoryAnswer = Awaited<ReturnType<Client["workflow"]["workflowService"]["getWorkflowExecutionHistory"]>>;
+export type HistoryEvent = NonNullable<NonNullable<HistoryAnswer["history"]>["events"]>[number];
+
+export interface TemporalSettings {
+  readonly connection: TemporalConnection;
+  readonly namespace: string;
+  /** The same keys as the workers'. Undefined: payloads are stored as they are. */
+  readonly encryption?: PayloadEncryption | undefined;
+  /** Connects at once, and says in the log what is wrong if something is: whoever set it up reads it there. */
+  readonly eager?: boolean;
+  readonly log: Logger;
+}
 
 const briefMs = 3_000;
 
-export function connectTemporal(settings: { address: string; namespace: string; log: Logger }) {
-  const { namespace, log } = settings;
+export const connectTemporal = (settings: TemporalSettings): Temporal => traceCalls(openLine(settings));
+
+function openLine({ connection: how, namespace, encryption, eager, log }: TemporalSettings) {
   const connection = Connection.lazy({
-    address: settings.address,
+    ...how,
     // Retries are made here, where it is known whether the first try may have had an effect.
     interceptors: [],
     channelArgs: { "grpc.initial_reconnect_backoff_ms": 100, "grpc.max_reconnect_backoff_ms": 1_000 },
   });
-  const { workflow: client } = new Client({ connection, namespace });
+  // A call, rather than a wait for the connection: only a call says why there is none.
+  if (eager)
+    connection
+      .withDeadline(Date.now() + 5_000, () => connection.workflowService.getSystemInfo({}))
+      .catch((err: unknown) => {
+        const problem = temporalConnectionProblem(err);
+        log.warn({ err }, problem ?? "Temporal does not answer yet; it is asked again when it is needed");
+      });
+  const { workflow: client } = new Client({
+    connection,
+    namespace,
+    ...(encryption && { dataConverter: { payloadCodecs: [encryption] } }),
+    ...(tracing() && { interceptors: { workflow: [tellingTrace] } }),
+  });
   const within = <Result>(ms: number, work: () => Promise<Result>): Promise<Result> =>
     connection.withDeadline(Date.now() + ms, work);
   const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
@@ -170,7 +203,8 @@ export function connectTemporal(settings: { address: string; namespace: string; 
         );
         const payload = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads?.[0];
         if (!payload) throw new Error("the history begins without an input");
-        return defaultPayloadConverter.fromPayload(payload) as Input;
+        const [readable = payload] = encryption ? await encryption.decode([payload]) : [];
+        return defaultPayloadConverter.fromPayload(readable) as Input;
       } catch (error) {
         throw broken(error);
       }
@@ -225,6 +259,38 @@ export function connectTemporal(settings: { address: string; namespace: string; 
       }
     },
 
+    /** How many executions match, as Temporal's visibility store knows: some seconds behind, and only within its retention. */
+    async count(query: string): Promise<number> {
+      try {
+        return (await within(briefMs, () => client.count(query))).count;
+      } catch (error) {
+        throw broken(error);
+      }
+    },
+
+    /** The events of its newest execution, oldest first, up to a bound; undefined: there is no such workflow, or it was forgotten. */
+    async history(workflowId: string, most = 1_000): Promise<HistoryEvent[] | undefined> {
+      const events: HistoryEvent[] = [];
+      try {
+        for (let nextPageToken: Uint8Array | undefined; ; ) {
+          const page = await within(briefMs, () =>
+            client.workflowService.getWorkflowExecutionHistory({
+              namespace,
+              execution: { workflowId },
+              maximumPageSize: Math.min(most - events.length, 500),
+              ...(nextPageToken ? { nextPageToken } : {}),
+            }),
+          );
+          events.push(...(page.history?.events ?? []));
+          nextPageToken = page.nextPageToken?.length ? page.nextPageToken : undefined;
+          if (!nextPageToken || events.length >= most) return events;
+        }
+      } catch (error) {
+        if (grpcStatusOf(error)?.code === Grpc.NOT_FOUND) return undefined;
+        throw broken(error);
+      }
+    },
+
     close: () => connection.close(),
   };
 
@@ -250,6 +316,47 @@ export function connectTemporal(settings: { address: string; namespace: string; 
       signal?.removeEventListener("abort", giveUp);
     }
   }
+}
+
+// ---- traces
+
+/** A span for each call about a workflow; nothing while tracing is off. */
+function traceCalls(line: Temporal): Temporal {
+  if (!tracing()) return line;
+  const about = (workflowId: string) => ({
+    kind: "client" as const,
+    attributes: { "temporal.workflow_id": workflowId },
+  });
+  return {
+    ...line,
+    start: (start, budgetMs) =>
+      traced(`temporal start ${start.type}`, about(start.workflowId), () => line.start(start, budgetMs)),
+    describe: (workflowId) => traced("temporal describe", about(workflowId), () => line.describe(workflowId)),
+    query: <Result>(workflowId: string, name: string) =>
+      traced(`temporal query ${name}`, about(workflowId), () => line.query<Result>(workflowId, name)),
+    result: <Result>(workflowId: string, waitMs?: number, signal?: AbortSignal) =>
+      traced("temporal result", about(workflowId), () => line.result<Result>(workflowId, waitMs, signal)),
+    input: <Input>(workflowId: string) =>
+      traced("temporal input", about(workflowId), () => line.input<Input>(workflowId)),
+    update: <Result>(workflowId: string, name: string, update: Parameters<Temporal["update"]>[2]) =>
+      traced(`temporal update ${name}`, about(workflowId), () => line.update<Result>(workflowId, name, update)),
+    updateOutcome: <Result>(workflowId: string, updateId: string) =>
+      traced("temporal update outcome", about(workflowId), () => line.updateOutcome<Result>(workflowId, updateId)),
+    signal: (workflowId, name) =>
+      traced(`temporal signal ${name}`, about(workflowId), () => line.signal(workflowId, name)),
+  };
+}
+
+/** Tells workflows which span they were started or updated in. */
+const tellingTrace: WorkflowClientInterceptor = {
+  startWithDetails: (input, next) => next({ ...input, headers: withTrace(input.headers) }),
+  startUpdate: (input, next) => next({ ...input, headers: withTrace(input.headers) }),
+};
+
+function withTrace(headers: Headers): Headers {
+  const span = currentSpan();
+  if (!span) return headers;
+  return { ...headers, [traceHeader]: defaultPayloadConverter.toPayload({ traceparent: span.traceparent }) };
 }
 
 function outcomeOf<Result>(error: unknown, accepted: boolean): Outcome<Result> {

@@ -401,7 +401,12 @@ describe("tokens", () => {
     for (const [method, path, body] of [
       ["POST", "/v1/organiser/events", {}],
       ["POST", "/v1/organiser/events/evt_1/publish", undefined],
-      ["POST", "/v1/orders/chk_1/refund", {}],
+      ["GET", "/v1/organiser/events", undefined],
+      ["GET", "/v1/organiser/events/evt_1", undefined],
+      ["GET", "/v1/organiser/events/evt_1/sales", undefined],
+      ["POST", "/v1/organiser/events/evt_1/cancel", {}],
+      ["GET", "/v1/organiser/orders", undefined],
+      ["GET", "/v1/organiser/orders/chk_1", undefined],
       ["PUT", "/v1/accounts/acc_1/roles", { roles: ["operator"] }],
     ] as const)
       expectProblem(await gateway.send(method, path, { token: buyer, key: newKey(), body }), 403, "ROLE_REQUIRED");

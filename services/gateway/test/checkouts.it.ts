@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { DomainError } from "@onsale/kit/errors";
 import { derivedId } from "@onsale/kit/ids";
+import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import { OrderStatus } from "@onsale/proto/ticket/v1/ticket";
 import { checkoutWorkflowId, latePaymentWorkflowId, searchAttributes } from "@onsale/workflows/contract";
@@ -10,7 +11,7 @@ import { Client, Connection } from "@temporalio/client";
 import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { aHold, anEvent, anOrder, aPayment, eventually, type Harness, startHarness } from "./harness.js";
+import { aHold, anEvent, anOrder, aPayment, aSeat, eventually, type Harness, startHarness } from "./harness.js";
 
 const backing = inject("backing");
 let gateway: Harness;
@@ -235,7 +236,7 @@ describe("a won hold", () => {
 
 test("a key that was used up long ago, by a checkout that Temporal has forgotten, sells nothing anew", async () => {
   const { buy, checkoutId, accountId } = await aBuyer();
-  gateway.replies.ticket = { getOrder: async () => ({ order: anOrder(checkoutId, accountId) }) };
+  gateway.replies.ticket = { findOrders: async () => ({ orders: [anOrder(checkoutId, accountId)] }) };
   const told = await buy();
   expect(told.status).toBe(201);
   expect(told.body).toMatchObject({ checkoutId, status: "completed", tickets: ["tkt_1", "tkt_2"] });
@@ -278,7 +279,7 @@ describe("looking", () => {
     await closed(checkoutId);
     expect((await look()).body.status).toBe("completed");
     gateway.replies.ticket = {
-      getOrder: async () => ({ order: anOrder(checkoutId, accountId, { status: OrderStatus.REFUNDED }) }),
+      findOrders: async () => ({ orders: [anOrder(checkoutId, accountId, { status: OrderStatus.REFUNDED })] }),
     };
     expect((await look()).body).toMatchObject({ status: "refunded", tickets: ["tkt_1", "tkt_2"] });
   });
@@ -289,7 +290,7 @@ describe("looking", () => {
     await pay("pm_ok", "p");
     await closed(checkoutId);
     gateway.replies.ticket = {
-      getOrder: async () => {
+      findOrders: async () => {
         throw new DomainError("UNAVAILABLE", "MongoDB is away.");
       },
     };
@@ -298,11 +299,11 @@ describe("looking", () => {
 
   test("one that Temporal has forgotten lives on as its order", async () => {
     const { look, checkoutId, accountId } = await aBuyer();
-    gateway.replies.ticket = { getOrder: async () => ({ order: anOrder(checkoutId, accountId) }) };
+    gateway.replies.ticket = { findOrders: async () => ({ orders: [anOrder(checkoutId, accountId)] }) };
     const told = await look();
     expect(told.status).toBe(200);
     expect(told.body).toMatchObject({ checkoutId, status: "completed", amount: 9900, tickets: ["tkt_1", "tkt_2"] });
-    expect(callsOf("ticket.getOrder")[0]?.request).toEqual({ checkoutId, userId: accountId });
+    expect(callsOf("ticket.findOrders")[0]?.request).toEqual({ checkoutIds: [checkoutId] });
   });
 
   test("one that an operator has terminated", async () => {
@@ -514,14 +515,23 @@ describe("webhooks", () => {
 describe("refunds", () => {
   let organiser: string;
   let order: ReturnType<typeof anOrder>;
+  let event: ReturnType<typeof anEvent>;
   let refundCount = 0;
   beforeAll(async () => {
     organiser = await gateway.token("acc_org", { roles: ["organiser"] });
   });
   const prepare = (over: Parameters<typeof anOrder>[2] = {}) => {
     order = anOrder(`chk_refund_${gateway.run}_${++refundCount}`, "acc_1", over);
-    gateway.replies.ticket = { getOrder: async () => ({ order }) };
-    gateway.replies.catalog = { getEvent: async () => ({ event: anEvent({ organiserId: "acc_org" }), sections: [] }) };
+    event = anEvent({ organiserId: "acc_org" });
+    gateway.replies.ticket = {
+      getOrder: async ({ userId }) => {
+        if (userId !== "" && userId !== "acc_1") throw new DomainError("ORDER_NOT_FOUND", "You have no such order.");
+        return { order };
+      },
+    };
+    gateway.replies.catalog = {
+      getEvents: async () => ({ events: [event] }),
+    };
     return (body: object, { token = organiser, key = `refund-${refundCount}` } = {}) =>
       gateway.post(`/v1/orders/${order.checkoutId}/refund`, { token, key, body });
   };
@@ -580,6 +590,97 @@ describe("refunds", () => {
     expect({ status: stranger.status, code: stranger.body.code }).toEqual({ status: 404, code: "ORDER_NOT_FOUND" });
     const operator = await refund({}, { token: await gateway.token("acc_op", { roles: ["operator"] }) });
     expect(operator.status).toBe(200);
+  });
+
+  describe("by the buyer", () => {
+    const hour = 60 * 60 * 1000;
+    let buyer: string;
+    beforeAll(async () => {
+      buyer = await gateway.token("acc_1");
+    });
+    /** An order whose event may be given back for so long. */
+    const own = (forMs: number, over: Parameters<typeof anOrder>[2] = {}) => {
+      const refund = prepare(over);
+      event = anEvent({ organiserId: "acc_org", refundableUntilMs: forMs === 0 ? 0 : Date.now() + forMs });
+      return (body: object, more: { token?: string; key?: string } = {}) => refund(body, { token: buyer, ...more });
+    };
+    const look = async () => (await gateway.get(`/v1/orders/${order.checkoutId}`, { token: buyer })).body;
+
+    test("in time: all of the order, or some of its seats, for what they cost", async () => {
+      const refund = own(hour);
+      expect(await look()).toMatchObject({ refundable: true, refundedSeats: [] });
+      const seat = await refund({ seats: ["A-A-2"] });
+      expect(seat.status, seat.text).toBe(200);
+      expect(seat.body).toMatchObject({ status: "refunded", amount: 4950, seats: ["A-A-2"] });
+      const all = await own(hour)({});
+      expect(all.status, all.text).toBe(200);
+    });
+
+    test.each<[string, number]>([
+      ["too late", -1_000],
+      ["never", 0],
+    ])("%s: refused, and the order says so", async (_, forMs) => {
+      const refund = own(forMs);
+      const told = await refund({});
+      expect({ status: told.status, code: told.body.code }, told.text).toEqual({
+        status: 409,
+        code: "REFUND_NOT_ALLOWED",
+      });
+      expect((await look()).refundable).toBe(false);
+    });
+
+    test("of a cancelled event: refused, since it is given back without that", async () => {
+      const refund = own(hour);
+      event = anEvent({ organiserId: "acc_org", refundableUntilMs: Date.now() + hour, status: EventStatus.CANCELLED });
+      const told = await refund({});
+      expect({ code: told.body.code, detail: told.body.detail }).toEqual({
+        code: "REFUND_NOT_ALLOWED",
+        detail: expect.stringContaining("cancelled"),
+      });
+      expect((await look()).refundable).toBe(false);
+    });
+
+    test("never for an amount of the buyer's choice", async () => {
+      const told = await own(hour)({ seats: ["A-A-1"], amount: 9900 });
+      expect({ status: told.status, code: told.body.code }).toEqual({ status: 409, code: "REFUND_NOT_ALLOWED" });
+    });
+
+    test("never of another's order", async () => {
+      const told = await own(hour)({}, { token: await gateway.token("acc_else") });
+      expect({ status: told.status, code: told.body.code }).toEqual({ status: 404, code: "ORDER_NOT_FOUND" });
+    });
+
+    test("by an organiser who is a buyer elsewhere: like every buyer", async () => {
+      const refund = own(hour);
+      event = { ...event, organiserId: "acc_else" };
+      const both = await gateway.token("acc_1", { roles: ["buyer", "organiser"] });
+      const amount = await refund({ amount: 10 }, { token: both, key: "some" });
+      expect(amount.body.code).toBe("REFUND_NOT_ALLOWED");
+      expect((await refund({}, { token: both, key: "all" })).status).toBe(200);
+    });
+
+    test("of nothing that is left: not refundable", async () => {
+      own(hour, {
+        refunds: [{ refundId: "rfd_1", amount: 4950, seatIds: ["A-A-1"], atMs: 1 }],
+        refundingSeatIds: ["A-A-2"],
+      });
+      expect(await look()).toMatchObject({ refundable: false, refundedSeats: ["A-A-1"] });
+    });
+
+    test("while events can't be asked: the order is shown, as not refundable now", async () => {
+      own(hour);
+      gateway.replies.catalog = {
+        getEvents: async () => {
+          throw new DomainError("UNAVAILABLE", "No.");
+        },
+      };
+      expect(await look()).toMatchObject({ checkoutId: order.checkoutId, refundable: false });
+    });
+
+    test("that the workflow refuses, because another was quicker", async () => {
+      const told = await own(hour, { seats: [aSeat("A-A-13")], amount: 4950 })({ seats: ["A-A-13"] });
+      expect({ status: told.status, code: told.body.code }).toEqual({ status: 409, code: "SEAT_REFUNDED" });
+    });
   });
 });
 

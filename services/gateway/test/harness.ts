@@ -93,6 +93,7 @@ export async function startHarness({ redisUrl, temporalAddress, settings = {} }:
     blocks: {},
     payment: {},
     ticket: {
+      findOrders: async () => ({ orders: [] }),
       getOrder: async () => {
         throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
       },
@@ -205,6 +206,9 @@ export async function startHarness({ redisUrl, temporalAddress, settings = {} }:
     keys,
     privateKey,
     neighbours: neighbours.server,
+    /** Where the neighbours are, and what their callers must know. */
+    neighbourAddress: address,
+    sharedSecret: secret,
     taskQueue: `gateway-${run}`,
     redisPrefix: `gw-${run}:`,
     get: (path: string, asked?: Asked) => send("GET", path, asked),
@@ -285,6 +289,10 @@ export const anEvent = (over: Partial<Event> = {}): Event => ({
   layoutVersion: "v1",
   orphanRule: OrphanRule.LENIENT,
   accessibleUntilMs: 0,
+  refundableUntilMs: 0,
+  createdAtMs: Date.UTC(2027, 2, 1),
+  cancelledAtMs: 0,
+  cancelReason: "",
   ...over,
 });
 export const aSeat = (seatId: string) => {
@@ -323,6 +331,8 @@ export const anOrder = (checkoutId: string, userId: string, over: Partial<Order>
   status: OrderStatus.COMPLETED,
   createdAtMs: Date.UTC(2027, 3, 1, 11),
   ticketIds: ["tkt_1", "tkt_2"],
+  refunds: [],
+  refundingSeatIds: [],
   ...over,
 });
 export const aTicket = (over: Partial<Ticket> = {}): Ticket => ({

@@ -1,40 +1,11 @@
 // Rate limits and stored answers, with Valkey there, gone, stalled and lost; slow senders; stopping.
-import { connect as connectTcp, createServer, type Socket } from "node:net";
+import { connect as connectTcp } from "node:net";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import { aHold, anAccount, aSession, eventually, type Harness, startHarness } from "./harness.js";
+import { startValve } from "./valve.js";
 
 const backing = inject("backing");
-
-/** Between gateway and Valkey: can be cut, and can be made to swallow everything. */
-async function startValve() {
-  const target = new URL(backing.redisUrl);
-  const sockets = new Set<Socket>();
-  let mode: "open" | "cut" | "stalled" = "open";
-  const server = createServer((near) => {
-    near.on("error", () => undefined);
-    sockets.add(near);
-    near.on("close", () => sockets.delete(near));
-    if (mode === "cut") return void near.destroy();
-    const far = connectTcp(Number(target.port), target.hostname);
-    far.on("error", () => near.destroy());
-    near.on("data", (data) => mode === "open" && far.write(data));
-    far.on("data", (data) => mode === "open" && near.write(data));
-    near.on("close", () => far.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `redis://127.0.0.1:${(server.address() as { port: number }).port}${target.pathname}`,
-    set(next: typeof mode) {
-      mode = next;
-      if (next !== "stalled") for (const socket of sockets) socket.destroy();
-    },
-    stop() {
-      server.close();
-      for (const socket of sockets) socket.destroy();
-    },
-  };
-}
 
 describe("rate limits", () => {
   let gateway: Harness;
@@ -122,7 +93,7 @@ describe("Valkey", () => {
   let valve: Awaited<ReturnType<typeof startValve>>;
   let holds = 0;
   beforeAll(async () => {
-    valve = await startValve();
+    valve = await startValve(backing.redisUrl);
     gateway = await startHarness({ ...backing, redisUrl: valve.url, settings: { RATE_ANONYMOUS: "50/60" } });
     gateway.replies.catalog = { searchEvents: async () => ({ events: [], nextCursor: "" }) };
     gateway.replies.seats = {
@@ -183,6 +154,13 @@ describe("Valkey", () => {
   });
 });
 
+async function recordsOf(gateway: Harness, valkey: Redis) {
+  const keys = await valkey.keys(`${gateway.redisPrefix}answer:*`);
+  return await Promise.all(
+    keys.map(async (key) => ({ key, ttl: await valkey.pttl(key), record: (await valkey.get(key)) ?? "" })),
+  );
+}
+
 describe("stored answers", () => {
   let gateway: Harness;
   let valkey: Redis;
@@ -195,13 +173,6 @@ describe("stored answers", () => {
     await gateway.stop();
     valkey.disconnect();
   });
-  async function records() {
-    const keys = await valkey.keys(`${gateway.redisPrefix}answer:*`);
-    return await Promise.all(
-      keys.map(async (key) => ({ key, ttl: await valkey.pttl(key), record: (await valkey.get(key)) ?? "" })),
-    );
-  }
-
   test("can't be read by who reads Valkey, and are kept for a day", async () => {
     gateway.replies.account = { logIn: async () => ({ account: anAccount(), session: aSession() }) };
     const body = { email: "ada@example.test", password: "hunter2 hunter2" };
@@ -211,7 +182,7 @@ describe("stored answers", () => {
     expect(again.body).toEqual(first.body);
     expect(again.headers.get("idempotent-replayed")).toBe("true");
     expect(gateway.calls).toHaveLength(1);
-    const stored = await records();
+    const stored = await recordsOf(gateway, valkey);
     expect(stored).toHaveLength(1);
     const text = JSON.stringify(stored);
     for (const secret of ["refresh-secret-value", "a.b.c", "hunter2", "ada@example", "log-in-1", "sessions"]) {
@@ -277,49 +248,57 @@ describe("stored answers", () => {
         .status,
     ).toBe(201);
   });
-
-  test("a request that is still running refuses its double; one whose gateway died does not block for long", async () => {
-    let letGo: () => void = () => undefined;
-    gateway.replies.account = {
-      logIn: () =>
-        new Promise((resolve) => {
-          letGo = () => resolve({ account: anAccount(), session: aSession() });
-        }),
-    };
-    const ask = () => gateway.post("/v1/sessions", { key: "slow", body: { email: "a@b.test", password: "pw" } });
-    const first = ask();
-    await eventually(() => expect(gateway.calls).toHaveLength(1));
-    const double = await ask();
-    expect({ status: double.status, code: double.body.code, wait: double.headers.get("retry-after") }).toEqual({
-      status: 409,
-      code: "IDEMPOTENCY_IN_FLIGHT",
-      wait: "1",
-    });
-    // Longer than the lock lives by itself: it is renewed while the work goes on.
-    await new Promise((resolve) => setTimeout(resolve, 7_000));
-    expect((await ask()).status).toBe(409);
-    letGo();
-    expect((await first).status).toBe(201);
-    expect((await ask()).headers.get("idempotent-replayed")).toBe("true");
-    // As a gateway leaves it that was killed in the middle: a lock that nobody renews.
-    const before = await valkey.keys(`${gateway.redisPrefix}answer:*`);
-    gateway.calls.length = 0;
-    gateway.replies.account = { logIn: async () => ({ account: anAccount(), session: aSession() }) };
-    const ask2 = () => gateway.post("/v1/sessions", { key: "killed", body: { email: "a@b.test", password: "pw" } });
-    await ask2();
-    const fingerprintLength = 43;
-    for (const { key, record } of await records())
-      if (!before.includes(key)) {
-        expect(record[0]).toBe("a");
-        const begun = `r${record.slice(1, 1 + fingerprintLength)}of-another-gateway`;
-        await valkey.set(key, begun, "PX", 24 * 3600_000 - 4_500); // 4.5 of the 6 s that nobody else may have it
-      }
-    expect((await ask2()).status).toBe(409);
-    await eventually(async () => expect((await ask2()).status).toBe(201), 5_000);
-  });
 });
 
-describe("connections", () => {
+// Each with a gateway of its own, and all together: they mostly wait.
+describe.concurrent("what takes its time", () => {
+  test("a request that is still running refuses its double; one whose gateway died does not block for long", async () => {
+    const gateway = await startHarness(backing);
+    const valkey = new Redis(backing.redisUrl);
+    try {
+      let letGo: () => void = () => undefined;
+      gateway.replies.account = {
+        logIn: () =>
+          new Promise((resolve) => {
+            letGo = () => resolve({ account: anAccount(), session: aSession() });
+          }),
+      };
+      const ask = () => gateway.post("/v1/sessions", { key: "slow", body: { email: "a@b.test", password: "pw" } });
+      const first = ask();
+      await eventually(() => expect(gateway.calls).toHaveLength(1));
+      const double = await ask();
+      expect({ status: double.status, code: double.body.code, wait: double.headers.get("retry-after") }).toEqual({
+        status: 409,
+        code: "IDEMPOTENCY_IN_FLIGHT",
+        wait: "1",
+      });
+      // Longer than the lock lives by itself: it is renewed while the work goes on.
+      await new Promise((resolve) => setTimeout(resolve, 7_000));
+      expect((await ask()).status).toBe(409);
+      letGo();
+      expect((await first).status).toBe(201);
+      expect((await ask()).headers.get("idempotent-replayed")).toBe("true");
+      // As a gateway leaves it that was killed in the middle: a lock that nobody renews.
+      const before = await valkey.keys(`${gateway.redisPrefix}answer:*`);
+      gateway.calls.length = 0;
+      gateway.replies.account = { logIn: async () => ({ account: anAccount(), session: aSession() }) };
+      const ask2 = () => gateway.post("/v1/sessions", { key: "killed", body: { email: "a@b.test", password: "pw" } });
+      await ask2();
+      const fingerprintLength = 43;
+      for (const { key, record } of await recordsOf(gateway, valkey))
+        if (!before.includes(key)) {
+          expect(record[0]).toBe("a");
+          const begun = `r${record.slice(1, 1 + fingerprintLength)}of-another-gateway`;
+          await valkey.set(key, begun, "PX", 24 * 3600_000 - 4_500); // 4.5 of the 6 s that nobody else may have it
+        }
+      expect((await ask2()).status).toBe(409);
+      await eventually(async () => expect((await ask2()).status).toBe(201), 5_000);
+    } finally {
+      valkey.disconnect();
+      await gateway.stop();
+    }
+  });
+
   test("a refused request with a short body does not cost its sender the connection", async () => {
     const gateway = await startHarness(backing);
     try {

@@ -471,6 +471,7 @@ describe("orders and tickets", () => {
       }),
       getTicket: async () => ({ ticket: aTicket() }),
     };
+    gateway.replies.catalog = { getEvents: async () => ({ events: [anEvent()] }) };
     const orders = await gateway.get("/v1/orders?limit=2", { token: buyer });
     expect(orders.body.orders).toMatchObject([
       {
@@ -479,6 +480,8 @@ describe("orders and tickets", () => {
         amountRefunded: 0,
         status: "completed",
         tickets: ["tkt_1", "tkt_2"],
+        refundable: false,
+        refundedSeats: [],
         event: { venue: "Harbour Hall" },
       },
     ]);

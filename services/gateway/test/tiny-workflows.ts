@@ -97,6 +97,7 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
 
 export async function refund({ refundId, checkoutId, amount, seatIds }: RefundInput): Promise<RefundResult> {
   if (amount === 1300) throw ApplicationFailure.nonRetryable("More than is left.", "REFUND_TOO_LARGE");
+  if (seatIds.includes("A-A-13")) throw ApplicationFailure.nonRetryable("Another was quicker.", "SEAT_REFUNDED");
   if (amount === 700) await condition(() => false, 6_000);
   return { refundId, checkoutId, amount, seatIds };
 }

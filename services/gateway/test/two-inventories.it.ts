@@ -1,156 +1,165 @@
-// One gateway's client and two inventory processes, which are killed in turn while a crowd is at it.
-
-import { type ChildProcess, spawn } from "node:child_process";
+// Two gateways and two inventories sell the same hall; one of each is killed, then the others, while a crowd is at it.
 import { randomUUID } from "node:crypto";
-import { existsSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { DomainError } from "@onsale/kit/errors";
-import { Event, Section } from "@onsale/proto/inventory/v1/catalog";
-import type { HoldRequest } from "@onsale/proto/inventory/v1/seats";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, inject, test } from "vitest";
-import { freePort } from "../../../tools/backing/src/ports.js";
 import { closeServices, connectServices } from "../src/services.js";
+import { startHarness } from "./harness.js";
+import { type OwnProcess, ownProcess, publishHall, until } from "./processes.js";
 
-const { redisUrl, mongodbUri } = inject("backing");
-const program = fileURLToPath(new URL("../../inventory/dist/main.js", import.meta.url));
-const sharedSecret = "two-inventories-secret-0123456789";
-const database = `two-inventories-${randomUUID().slice(0, 8)}`;
+const backing = inject("backing");
+const processes: OwnProcess[] = [];
+afterAll(() => Promise.all(processes.map((one) => one.kill9())));
 
-interface Process {
-  readonly port: number;
-  readonly opsPort: number;
-  child: ChildProcess;
+interface Answer {
+  readonly status: number;
+  // biome-ignore lint/suspicious/noExplicitAny: a checkout or a problem
+  readonly body: any;
+  readonly replayed: boolean;
 }
-const processes: Process[] = [];
-afterAll(() => {
-  for (const { child } of processes) child.kill("SIGKILL");
-});
 
-function launch(port: number, opsPort: number): ChildProcess {
-  const child = spawn(process.execPath, [program], {
-    stdio: ["ignore", "ignore", "inherit"],
-    env: {
-      PATH: process.env["PATH"],
-      GRPC_LISTEN: `127.0.0.1:${port}`,
-      OPS_LISTEN: `127.0.0.1:${opsPort}`,
-      GRPC_SHARED_SECRET: sharedSecret,
-      REDIS_URL: redisUrl,
-      MONGODB_URI: mongodbUri,
-      MONGODB_DATABASE: database,
-      LOG_LEVEL: "fatal",
-    },
-  });
-  return child;
-}
-async function start(): Promise<Process> {
-  const [port, opsPort] = [await freePort(), await freePort()];
-  const started = { port, opsPort, child: launch(port, opsPort) };
-  processes.push(started);
-  return started;
-}
-const answersReady = ({ opsPort }: Process) =>
-  fetch(`http://127.0.0.1:${opsPort}/readyz`).then(
-    ({ status }) => status === 200,
-    () => false,
+test("kill -9 of one of each, then of the others: no hold lost or doubled, and a retry over the other gateway gets the same answer", async () => {
+  // Its neighbours stand in for accounts, payments and tickets.
+  const harness = await startHarness(backing);
+  const run = randomUUID().slice(0, 8);
+  const shared = { GRPC_SHARED_SECRET: harness.sharedSecret, REDIS_URL: backing.redisUrl };
+  const inventories = await Promise.all(
+    [1, 2].map(() =>
+      ownProcess("inventory", {
+        ...shared,
+        MONGODB_URI: backing.mongodbUri,
+        MONGODB_DATABASE: `two-inventories-${run}`,
+      }),
+    ),
   );
-async function holdsDoneBy({ opsPort }: Process): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${opsPort}/metrics`)).text();
-  return [...text.matchAll(/^onsale_holds_total\{[^}]*\} (\d+)$/gm)].reduce((sum, [, count]) => sum + Number(count), 0);
-}
-async function until(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (const end = Date.now() + 45_000; !(await condition()); ) {
-    if (Date.now() > end) throw new Error(`${what} did not come about`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-test("kill -9 of either, one after the other: no call lost, no seat doubled, and the traffic moves over and back", async () => {
-  expect(existsSync(program), "npm run build makes it").toBe(true);
-  const [one, two] = [await start(), await start()];
-  await until(async () => (await answersReady(one)) && (await answersReady(two)), "both processes");
-  const address = `127.0.0.1:${one.port},127.0.0.1:${two.port}`;
+  const gateways = await Promise.all(
+    [1, 2].map(() =>
+      ownProcess("gateway", {
+        ...shared,
+        ACCOUNT_ADDRESS: harness.neighbourAddress,
+        PAYMENT_ADDRESS: harness.neighbourAddress,
+        TICKET_ADDRESS: harness.neighbourAddress,
+        INVENTORY_ADDRESS: inventories.map(({ address }) => address).join(","),
+        TEMPORAL_ADDRESS: backing.temporalAddress,
+        TASK_QUEUE: `two-inventories-${run}`,
+        REDIS_PREFIX: `two-${run}:`,
+        IDEMPOTENCY_SECRET: "a-secret-of-this-test",
+      }),
+    ),
+  );
+  processes.push(...inventories, ...gateways);
+  await Promise.all(processes.map((one) => one.launch()));
+  const address = inventories.map((one) => one.address).join(",");
   const services = connectServices(
     { account: address, inventory: address, payment: address, ticket: address },
-    { sharedSecret },
+    { sharedSecret: harness.sharedSecret },
   );
   try {
-    const eventId = `evt_${randomUUID().slice(0, 8)}`;
-    const rows = 40;
-    const perRow = 50;
-    const section = Section.fromPartial({
-      sectionId: "A",
-      name: "Hall",
-      tierId: "T",
-      rows: Array.from({ length: rows }, (_, at) => ({ label: `R${at + 1}`, firstSeat: 1, seatCount: perRow })),
-    });
-    const event = Event.fromPartial({
-      eventId,
-      organiserId: "org_two",
-      name: "Twice",
-      venue: { name: "Hall", city: "Kiel", country: "DE", timeZone: "Europe/Berlin" },
-      startsAtMs: Date.now() + 30 * 86_400_000,
-      onSaleAtMs: Date.now() - 60_000,
-      currency: "EUR",
-      seatsPerPerson: 4,
-      tiers: [{ tierId: "T", name: "T", amount: 1000 }],
-    });
-    await services.catalog.createEvent({ event, sections: [section] }, { deadlineMs: 30_000 });
-    await services.catalog.publishEvent({ eventId, organiserId: "" }, { deadlineMs: 30_000 });
-
-    const owners = new Map<string, string>();
+    const { eventId, seats } = await publishHall(services, 20, 20);
     const failures: string[] = [];
+    const owners = new Map<string, string>();
+    const refused = new Set<string>();
+    const cutOff = { inFlight: 0, retriedElsewhere: 0 };
     let answered = 0;
     let next = 0;
     let stop = false;
-    /** As a gateway does it: each checkout asks once, and its answer is believed. */
+
+    /** One try at one gateway; undefined: nobody knows what it did. */
+    async function send(gateway: number, token: string, key: string, seat: string): Promise<Answer | undefined> {
+      try {
+        const response = await fetch(`${gateways[gateway]?.url}/v1/checkouts`, {
+          method: "POST",
+          headers: { "content-type": "application/json", authorization: `Bearer ${token}`, "idempotency-key": key },
+          body: JSON.stringify({ eventId, seats: [seat] }),
+        });
+        const body = (await response.json()) as Answer["body"];
+        return { status: response.status, body, replayed: response.headers.get("idempotent-replayed") === "true" };
+      } catch {
+        return undefined;
+      }
+    }
+
+    /** What a browser does: the same request again, here and there, until there is an answer for good. */
+    async function insist(first: number, token: string, key: string, seat: string): Promise<Answer> {
+      for (let tries = 0, end = Date.now() + 90_000; ; tries++) {
+        const answer = await send((first + tries) % 2, token, key, seat);
+        if (!answer) cutOff.inFlight += 1;
+        else if (!answer.body.retryable) return answer;
+        else if (![409, 503].includes(answer.status)) failures.push(`${key}: ${answer.status} ${answer.body.code}`);
+        if (Date.now() > end) throw new Error(`${key} got no answer: ${JSON.stringify(answer?.body)}`);
+        if (tries > 0) await sleep(100);
+      }
+    }
+
     async function buyer(): Promise<void> {
       while (!stop) {
         const nth = next++;
-        const place = nth % (rows * perRow);
-        const seat = `A-R${1 + Math.floor(place / perRow)}-${1 + (place % perRow)}`;
-        const checkoutId = `chk_${nth}`;
-        const wish: HoldRequest = {
-          checkoutId,
-          userId: `acc_${nth}`,
-          eventId,
-          selection: { $case: "seats", value: { seatIds: [seat] } },
-        };
+        // Each seat is wanted some ten times, one after the other of the hall.
+        const seat = seats[(Math.floor(nth / 10) + Math.floor(Math.random() * 12)) % seats.length] as string;
+        const key = `buyer-${nth}`;
+        const token = await harness.token(`acc_${run}_${nth}`);
+        const first = nth % 2;
         try {
-          const held = await services.seats.hold(wish, { deadlineMs: 15_000 });
-          if (owners.has(seat)) failures.push(`${seat} was given to ${owners.get(seat)} and to ${checkoutId}`);
-          owners.set(seat, checkoutId);
-          if (held.seats[0]?.seatId !== seat) failures.push(`${checkoutId} asked for ${seat} and got another seat`);
+          const answer = await insist(first, token, key, seat);
+          const { checkoutId, code } = answer.body;
+          if (answer.status === 201) {
+            const owner = owners.get(seat);
+            if (owner && owner !== checkoutId) failures.push(`${seat} was given to ${owner} and to ${checkoutId}`);
+            if (answer.body.seats.map((one: { seatId: string }) => one.seatId).join() !== seat)
+              failures.push(`${key} asked for ${seat} and got another seat`);
+            owners.set(seat, checkoutId);
+          } else if (code === "SEAT_TAKEN") refused.add(seat);
+          else failures.push(`${key}: ${answer.status} ${JSON.stringify(answer.body)}`);
+          if (nth % 3 === 0) {
+            const again = await insist(1 - first, token, key, seat);
+            cutOff.retriedElsewhere += 1;
+            const same = again.status === answer.status && again.body.checkoutId === checkoutId;
+            if (!same || again.body.code !== code)
+              failures.push(`${key} was told ${JSON.stringify(answer)}, then ${JSON.stringify(again)}`);
+          }
         } catch (error) {
-          const { code } = DomainError.from(error);
-          if (code === "SEAT_TAKEN") {
-            // By whom? By nobody if this very call had taken it unseen and was then made again under another name.
-            if (!owners.has(seat) && nth >= rows * perRow) failures.push(`${seat} is taken, and nobody was told so`);
-          } else failures.push(`${checkoutId}: ${code} ${DomainError.from(error).message}`);
+          failures.push(String(error));
         }
         answered += 1;
-        await new Promise((resolve) => setTimeout(resolve, 4));
+        await sleep(10);
       }
     }
-    const buyers = Array.from({ length: 24 }, buyer);
-    const both = async () => (await holdsDoneBy(one)) > 50 && (await holdsDoneBy(two)) > 50;
-    await until(both, "traffic on both");
+    const buyers = Array.from({ length: 16 }, buyer);
+    const holdsOf = (one: OwnProcess) => one.count("onsale_holds_total");
+    const requestsOf = (one: OwnProcess) => one.count("onsale_http_seconds_count");
+    const busy = (most: number) => async () =>
+      (await Promise.all(inventories.map(holdsOf))).every((count) => count > most) &&
+      (await Promise.all(gateways.map(requestsOf))).every((count) => count > most);
+    await until(busy(40), "traffic on all four");
 
-    for (const dying of [one, two]) {
-      const living = dying === one ? two : one;
-      dying.child.kill("SIGKILL");
-      const before = [answered, await holdsDoneBy(living)];
-      await until(async () => answered > (before[0] ?? 0) + 100, "calls that go on");
-      expect(await holdsDoneBy(living)).toBeGreaterThanOrEqual((before[1] ?? 0) + 50);
-      dying.child = launch(dying.port, dying.opsPort);
-      await until(() => answersReady(dying), "the new process");
-      await until(async () => (await holdsDoneBy(dying)) > 50, "traffic on the new process");
+    for (const dying of [0, 1]) {
+      const [inventory, gateway] = [inventories[dying], gateways[dying]] as [OwnProcess, OwnProcess];
+      const living = inventories[1 - dying] as OwnProcess;
+      await Promise.all([inventory.kill9(), gateway.kill9()]);
+      const before = { answered, holds: await holdsOf(living) };
+      await until(() => answered > before.answered + 60, "requests that go on");
+      expect(await holdsOf(living)).toBeGreaterThan(before.holds + 20);
+      await Promise.all([inventory.launch(), gateway.launch()]);
+      await until(
+        async () => (await holdsOf(inventory)) > 20 && (await requestsOf(gateway)) > 20,
+        "traffic on the new",
+      );
     }
     stop = true;
     await Promise.all(buyers);
+
     expect(failures).toEqual([]);
     expect(answered).toBe(next);
-    expect(owners.size).toBeGreaterThan(200);
+    expect(owners.size).toBeGreaterThan(50);
+    expect(cutOff.inFlight).toBeGreaterThan(0);
+    expect(cutOff.retriedElsewhere).toBeGreaterThan(50);
+    // Whoever was told that a seat is taken, it was by someone who has been told so: no hold is nobody's.
+    expect([...refused].filter((seat) => !owners.has(seat))).toEqual([]);
+    const { totals } = (await (await fetch(`${gateways[0]?.url}/v1/events/${eventId}/availability`)).json()) as {
+      totals: object;
+    };
+    expect(totals).toMatchObject({ free: seats.length - owners.size, held: owners.size, sold: 0 });
   } finally {
     closeServices(services);
+    await harness.stop();
   }
-}, 120_000);
+}, 300_000);

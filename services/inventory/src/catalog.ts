@@ -5,19 +5,25 @@ import {
   cityKey,
   type EventRecord,
   type EventSearch,
+  type EventStatus,
   fingerprint,
   isId,
   isVisible,
   layoutFingerprint,
+  lineProblem,
   type NewEvent,
+  type OwnEventSearch,
   type Problem,
   problemsOf,
   readCursor,
+  readOwnCursor,
   searchWords,
+  statusOf,
   writeCursor,
+  writeOwnCursor,
 } from "./events.js";
 import type { Generations } from "./generation.js";
-import { eventNotFound, type KnownEvents } from "./known-events.js";
+import { eventCancelled, eventNotFound, type KnownEvents } from "./known-events.js";
 import { planLayout } from "./layout.js";
 import type { Store } from "./store.js";
 
@@ -44,12 +50,23 @@ export type Catalog = ReturnType<typeof createCatalog>;
 const publishWaitMs = 10_000;
 const mostProblemsTold = 50;
 const mostPerPage = 100;
+const mostOwnPerPage = 500;
+const longestSourceBytes = 2 * 1024 * 1024;
+const longestReason = 200;
+const mostClaimsAtOnce = 1_000;
 const mostWords = 10;
 
 export function createCatalog({ store, events, generations, now }: CatalogDependencies) {
   async function visible(eventId: string, viewerId: string): Promise<EventRecord> {
     const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
     if (!found || !isVisible(found, viewerId)) throw eventNotFound();
+    return found;
+  }
+
+  /** organiserId empty: an operator, whose hands reach all. Another's event is not told apart from none. */
+  async function owned(eventId: string, organiserId: string): Promise<EventRecord> {
+    const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
+    if (!found || (organiserId !== "" && found.organiserId !== organiserId)) throw eventNotFound();
     return found;
   }
 
@@ -61,7 +78,9 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
 
   return {
     /** Refusals: REQUEST_INVALID and LAYOUT_INVALID (details.problems: what and where, all of it), EVENT_EXISTS. */
-    async create(wanted: NewEvent, sections: readonly Section[]): Promise<EventRecord> {
+    async create(wanted: NewEvent, sections: readonly Section[], layoutSource = ""): Promise<EventRecord> {
+      if (layoutSource.length > longestSourceBytes)
+        throw new DomainError("REQUEST_INVALID", "The layout's source is longer than any layout needs.");
       const { inEvent, inLayout } = problemsOf(wanted, sections);
       if (inEvent.length > 0) throw refused("REQUEST_INVALID", "The event", [...inEvent, ...inLayout]);
       if (inLayout.length > 0) throw refused("LAYOUT_INVALID", "The seat layout", inLayout);
@@ -78,24 +97,109 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
         published: false,
         capacity: counted.reduce((sum, { capacity }) => sum + capacity, 0),
         layoutVersion: layoutFingerprint(sections),
+        createdAtMs: now(),
+        cancelledAtMs: 0,
+        cancelReason: "",
         epoch: 0,
       };
-      if (await store.addEvent(event, counted, made)) return event;
+      if (await store.addEvent(event, counted, layoutSource, made)) return event;
       // Someone was quicker between the look and the insert: perhaps our own first try.
       const other = await store.findEvent(wanted.eventId);
       if (!other) throw new Error("an event's id was taken, and then there was none");
       return sameAs(other, made);
     },
 
-    /** organiserId empty: an operator, who may publish any. Refusals: EVENT_NOT_FOUND, also for another's draft. */
+    /** organiserId empty: an operator, who may publish any. Refusals: EVENT_NOT_FOUND, also for another's draft; EVENT_CANCELLED. */
     async publish(eventId: string, organiserId: string): Promise<EventRecord> {
-      const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
-      if (!found || (organiserId !== "" && found.organiserId !== organiserId)) throw eventNotFound();
+      const found = await owned(eventId, organiserId);
+      if (found.cancelledAtMs > 0) throw eventCancelled();
       if (!found.published) await store.publish(eventId);
       events.forget(eventId);
       const published = { ...found, published: true };
       await generations.ensure(published, publishWaitMs);
       return published;
+    },
+
+    /** For good. Refusals: EVENT_NOT_FOUND, also for another's; EVENT_IS_DRAFT; REQUEST_INVALID. */
+    async cancel(eventId: string, organiserId: string, reason: string): Promise<EventRecord> {
+      const problem = reason === "" ? undefined : lineProblem(reason, longestReason);
+      if (problem) throw new DomainError("REQUEST_INVALID", `The reason ${problem}.`);
+      const before = await owned(eventId, organiserId);
+      const status = statusOf(before);
+      if (status === "draft")
+        throw new DomainError("EVENT_IS_DRAFT", "The event is a draft: nobody has seen it, so nothing is cancelled.");
+      if (status === "published") await store.cancel(eventId, now(), reason);
+      events.forget(eventId);
+      return await owned(eventId, organiserId);
+    },
+
+    /** An organiser's event (organiserId empty: anybody's), with its whole layout and the words that it was made with. */
+    async own(
+      eventId: string,
+      organiserId: string,
+    ): Promise<{ event: EventRecord; sections: Section[]; layoutSource: string }> {
+      const event = await owned(eventId, organiserId);
+      const [sections, layoutSource] = await Promise.all([sectionsOf(event), store.layoutSource(eventId)]);
+      return { event, sections, layoutSource };
+    },
+
+    /** Newest first. organiserId empty: everybody's. No status: all. Refusals: REQUEST_INVALID. */
+    async listOwn(wish: {
+      readonly organiserId: string;
+      readonly status: EventStatus | undefined;
+      readonly query: string;
+      readonly cursor: string;
+      /** 0: 20. */
+      readonly limit: number;
+    }): Promise<{ events: EventRecord[]; nextCursor: string }> {
+      const { organiserId, status, query, cursor, limit } = wish;
+      if (organiserId !== "" && !isId(organiserId))
+        throw new DomainError("REQUEST_INVALID", "The organiser's id is not one.");
+      if (!Number.isInteger(limit) || limit < 0 || limit > mostOwnPerPage)
+        throw new DomainError("REQUEST_INVALID", `A page may have 1 to ${mostOwnPerPage} events.`);
+      const words = wordsOf(query);
+      if (query.trim() !== "" && words.length === 0) return { events: [], nextCursor: "" };
+      const pageSize = limit === 0 ? 20 : limit;
+      const search: OwnEventSearch = {
+        organiserId,
+        statuses: status === undefined ? [] : [status],
+        words,
+        limit: pageSize + 1,
+        after: undefined,
+      };
+      const after = cursor === "" ? undefined : readOwnCursor(search, cursor);
+      if (cursor !== "" && !after) throw strangeCursor();
+      const found = await store.ownEvents({ ...search, after });
+      const page = found.slice(0, pageSize);
+      const last = page.at(-1);
+      return { events: page, nextCursor: found.length > pageSize && last ? writeOwnCursor(search, last) : "" };
+    },
+
+    /** Those that are not drafts. Refusals: REQUEST_INVALID. */
+    async some(eventIds: readonly string[]): Promise<EventRecord[]> {
+      if (eventIds.length > mostPerPage)
+        throw new DomainError("REQUEST_INVALID", `At most ${mostPerPage} events can be asked for at once.`);
+      const wanted = eventIds.filter(isId);
+      return wanted.length === 0 ? [] : (await store.eventsOf(wanted)).filter(({ published }) => published);
+    },
+
+    /** Whose checkouts have claims in an event: those among the next so many claims, by their seats' ids. Refusals: REQUEST_INVALID. */
+    async claimants(
+      eventId: string,
+      cursor: string,
+      limit: number,
+    ): Promise<{ checkoutIds: string[]; nextCursor: string }> {
+      if (!isId(eventId) || /[\p{C}\s]/u.test(cursor) || cursor.length > 64)
+        throw new DomainError("REQUEST_INVALID", "The event's id or the cursor is not one.");
+      if (!Number.isInteger(limit) || limit < 0 || limit > mostClaimsAtOnce)
+        throw new DomainError("REQUEST_INVALID", `At most ${mostClaimsAtOnce} claims can be looked at in one go.`);
+      const most = limit === 0 ? mostClaimsAtOnce / 2 : limit;
+      const found = await store.claimsAfter(eventId, cursor, most);
+      const sold = found.filter(({ kind }) => kind !== "block");
+      return {
+        checkoutIds: [...new Set(sold.map(({ checkoutId }) => checkoutId))],
+        nextCursor: found.length === most ? (found.at(-1)?.seatId ?? "") : "",
+      };
     },
 
     /** With its sections, which have no rows here. */
@@ -111,16 +215,13 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
 
     /** Published events by start time. Refusals: REQUEST_INVALID. */
     async search({ query, city, fromMs, toMs, cursor, limit }: EventQuery) {
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is refused
-      if (query.length > 200 || city.length > 100 || /[\u0000-\u001f\u007f]/.test(query + city))
-        throw new DomainError("REQUEST_INVALID", "The search words are too long, or have control characters.");
+      if (city.length > 100 || /\p{Cc}/u.test(city))
+        throw new DomainError("REQUEST_INVALID", "The city is too long, or has control characters.");
       if (![fromMs, toMs].every((ms) => Number.isSafeInteger(ms) && ms >= 0))
         throw new DomainError("REQUEST_INVALID", "The times must be milliseconds since 1970, or 0.");
       if (!Number.isInteger(limit) || limit < 0 || limit > mostPerPage)
         throw new DomainError("REQUEST_INVALID", `A page may have 1 to ${mostPerPage} events.`);
-      const words = searchWords(query);
-      if (words.length > mostWords)
-        throw new DomainError("REQUEST_INVALID", `A search may have at most ${mostWords} words.`);
+      const words = wordsOf(query);
       const pageSize = limit === 0 ? 20 : limit;
       const search: EventSearch = {
         words,
@@ -131,8 +232,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
         after: undefined,
       };
       const after = cursor === "" ? undefined : readCursor(search, cursor);
-      if (cursor !== "" && !after)
-        throw new DomainError("REQUEST_INVALID", "The cursor is not one of this search. Start again without it.");
+      if (cursor !== "" && !after) throw strangeCursor();
       // Asked for words or a city that have no letter or digit, nothing matches.
       const nothing = (query.trim() !== "" && words.length === 0) || (city.trim() !== "" && search.city === "");
       const found = nothing ? [] : await store.searchEvents({ ...search, after });
@@ -142,6 +242,19 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
     },
   };
 }
+
+/** Refusals: REQUEST_INVALID. */
+function wordsOf(query: string): string[] {
+  if (query.length > 200 || /\p{Cc}/u.test(query))
+    throw new DomainError("REQUEST_INVALID", "The search words are too long, or have control characters.");
+  const words = searchWords(query);
+  if (words.length > mostWords)
+    throw new DomainError("REQUEST_INVALID", `A search may have at most ${mostWords} words.`);
+  return words;
+}
+
+const strangeCursor = () =>
+  new DomainError("REQUEST_INVALID", "The cursor is not one of this search. Start again without it.");
 
 function sameAs(stored: { event: EventRecord; fingerprint: string }, made: string): EventRecord {
   if (stored.fingerprint === made) return stored.event;

@@ -15,7 +15,7 @@ import {
   seatsTaken,
   seatsTakenByName,
 } from "./hold.js";
-import type { KnownEvents } from "./known-events.js";
+import { eventCancelled, type KnownEvents } from "./known-events.js";
 import { type Run, runsOf, writeRuns } from "./layout.js";
 import type { Claim, Store } from "./store.js";
 import type { FenceAnswer, Valkey } from "./valkey.js";
@@ -108,6 +108,8 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
     if (!isId(userId) || ![wish.epoch, wish.deadlineMs].every((n) => Number.isSafeInteger(n) && n >= 0))
       throw new DomainError("REQUEST_INVALID", "The user's id, the epoch or the deadline is not one that a hold has.");
     const event = await events.published(eventId);
+    // Refused even if it has the seats: then they are given back, before any money was taken for them.
+    if (event.cancelledAtMs > 0) throw eventCancelled();
     const layout = await events.layoutOf(event.layoutVersion);
     const seats = findSeats(layout, seatIds);
     const runs = runsOf(layout, seats);
@@ -149,7 +151,7 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
   }
 
   return {
-    /** All or none, for good. Refusals: SEAT_TAKEN (details.seats), HOLD_EXPIRED, SEAT_UNKNOWN, REQUEST_INVALID, INVENTORY_REBUILDING, UNAVAILABLE. */
+    /** All or none, for good. Refusals: SEAT_TAKEN (details.seats), HOLD_EXPIRED, EVENT_CANCELLED, SEAT_UNKNOWN, REQUEST_INVALID, INVENTORY_REBUILDING, UNAVAILABLE. */
     async claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
       try {
         const claimed = await claim(wish);

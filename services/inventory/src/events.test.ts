@@ -29,6 +29,7 @@ const event: NewEvent = {
   tiers: [{ tierId: "standard", name: "Standard", amount: 4950 }],
   orphanRule: "lenient",
   accessibleUntilMs: 0,
+  refundableUntilMs: 0,
 };
 const row: Row = { label: "A", firstSeat: 1, seatCount: 10, gaps: [3], blocked: [4], accessible: [], companion: [] };
 const section: Section = {
@@ -170,7 +171,8 @@ test("the same event has the same fingerprint, and another one has another", () 
 });
 
 test("a draft is seen by its organiser and by operators", () => {
-  const record = { ...event, published: false, capacity: 9, layoutVersion: "v", epoch: 0 };
+  const stored = { capacity: 9, layoutVersion: "v", epoch: 0, createdAtMs: 1, cancelledAtMs: 0, cancelReason: "" };
+  const record = { ...event, ...stored, published: false };
   expect(["acc_1", "*", "acc_2", ""].map((viewer) => isVisible(record, viewer))).toEqual([true, true, false, false]);
   expect(isVisible({ ...record, published: true }, "")).toBe(true);
 });

@@ -27,11 +27,25 @@ export interface EventRecord {
   readonly orphanRule: OrphanRule;
   /** Until then accessible and companion seats are only for who asks for them. 0: until the event starts. */
   readonly accessibleUntilMs: number;
+  /** Until then buyers may give their orders back by themselves. 0: they may not. */
+  readonly refundableUntilMs: number;
+  readonly createdAtMs: number;
+  /** Off the sale for good since then; 0: it is not. A cancelled event stays published: those who have tickets find it. */
+  readonly cancelledAtMs: number;
+  readonly cancelReason: string;
   /** The newest generation of its seats in Valkey that was ever begun. */
   readonly epoch: number;
 }
 
-export type NewEvent = Omit<EventRecord, "published" | "capacity" | "layoutVersion" | "epoch">;
+export type NewEvent = Omit<
+  EventRecord,
+  "published" | "capacity" | "layoutVersion" | "epoch" | "createdAtMs" | "cancelledAtMs" | "cancelReason"
+>;
+
+export type EventStatus = "draft" | "published" | "cancelled";
+
+export const statusOf = ({ published, cancelledAtMs }: EventRecord): EventStatus =>
+  cancelledAtMs > 0 ? "cancelled" : published ? "published" : "draft";
 
 export const saleEndsAtMs = ({ offSaleAtMs, startsAtMs }: Pick<EventRecord, "offSaleAtMs" | "startsAtMs">): number =>
   offSaleAtMs === 0 ? startsAtMs : offSaleAtMs;
@@ -109,6 +123,7 @@ function problemsInEvent(event: NewEvent): Problem[] {
     if (event.accessibleUntilMs > event.startsAtMs)
       say("event.accessible_until_ms", "must not be after the event starts");
   }
+  if (event.refundableUntilMs !== 0) say("event.refundable_until_ms", timeProblem(event.refundableUntilMs));
   if (!orphanRules.includes(event.orphanRule)) say("event.orphan_rule", `must be one of ${orphanRules.join(", ")}`);
 
   if (!/^[A-Z]{3}$/.test(event.currency) || !currencies.has(event.currency))
@@ -272,6 +287,7 @@ export function fingerprint(event: NewEvent, sections: readonly Section[]): stri
       ...(event.orphanRule === "lenient" && event.accessibleUntilMs === 0
         ? []
         : [[event.orphanRule, event.accessibleUntilMs]]),
+      ...(event.refundableUntilMs === 0 ? [] : [["refundable until", event.refundableUntilMs]]),
     ]),
   );
 }
@@ -340,18 +356,53 @@ export function writeCursor(search: EventSearch, { startsAtMs, eventId }: Cursor
 }
 
 export function readCursor(search: EventSearch, cursor: string): CursorPlace | undefined {
-  if (cursor.length > 300 || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
-  try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
-    if (!Array.isArray(place) || place.length !== 3) return undefined;
-    const [startsAtMs, eventId, check] = place as unknown[];
-    if (!Number.isSafeInteger(startsAtMs) || typeof eventId !== "string") return undefined;
-    if (check !== cursorCheck(search, startsAtMs as number, eventId)) return undefined;
-    return { startsAtMs: startsAtMs as number, eventId };
-  } catch {
-    return undefined;
-  }
+  const place = readPlace(cursor);
+  if (!place) return undefined;
+  const [startsAtMs, eventId, check] = place;
+  return check === cursorCheck(search, startsAtMs, eventId) ? { startsAtMs, eventId } : undefined;
 }
 
 const cursorCheck = ({ words, city, fromMs, toMs }: EventSearch, startsAtMs: number, eventId: string): string =>
   derivedHex64("cursor", JSON.stringify([words, city, fromMs, toMs]), String(startsAtMs), eventId);
+
+// ---- an organiser's own, newest first
+
+export interface OwnEventSearch {
+  /** Empty: everybody's. */
+  readonly organiserId: string;
+  readonly statuses: readonly EventStatus[];
+  readonly words: readonly string[];
+  readonly limit: number;
+  readonly after: { readonly createdAtMs: number; readonly eventId: string } | undefined;
+}
+
+type OwnPlace = NonNullable<OwnEventSearch["after"]>;
+
+export function writeOwnCursor(search: OwnEventSearch, { createdAtMs, eventId }: OwnPlace): string {
+  return Buffer.from(JSON.stringify([createdAtMs, eventId, ownCheck(search, createdAtMs, eventId)])).toString(
+    "base64url",
+  );
+}
+
+export function readOwnCursor(search: OwnEventSearch, cursor: string): OwnPlace | undefined {
+  const place = readPlace(cursor);
+  if (!place) return undefined;
+  const [createdAtMs, eventId, check] = place;
+  return check === ownCheck(search, createdAtMs, eventId) ? { createdAtMs, eventId } : undefined;
+}
+
+const ownCheck = ({ organiserId, statuses, words }: OwnEventSearch, createdAtMs: number, eventId: string): string =>
+  derivedHex64("own cursor", JSON.stringify([organiserId, statuses, words]), String(createdAtMs), eventId);
+
+/** What a cursor says, true or not. */
+function readPlace(cursor: string): [ms: number, id: string, check: unknown] | undefined {
+  if (cursor.length > 300 || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
+  try {
+    const place: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    if (!Array.isArray(place) || place.length !== 3) return undefined;
+    const [ms, id, check] = place as unknown[];
+    return Number.isSafeInteger(ms) && typeof id === "string" ? [ms as number, id, check] : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -108,13 +108,19 @@ export function judgeMarker(marker: Marker | undefined, serverLife: string, leas
 
 export function createGenerations(dependencies: GenerationDependencies): Generations {
   const { store, valkey, layoutOf, log, metrics } = dependencies;
-  const rebuilds = metrics.counter("onsale_seat_rebuilds_total", "Generations of seats made anew, by outcome", [
-    "outcome",
-  ]);
+  const rebuilds = metrics.counter(
+    "onsale_seat_rebuilds_total",
+    "Generations of seats made anew, by outcome",
+    ["outcome"],
+    [{ outcome: "opened" }, { outcome: "overtaken" }, { outcome: "failed" }],
+  );
   const rebuildSeconds = metrics.histogram("onsale_seat_rebuild_seconds", "Time to make seats anew from the claims");
-  const corrections = metrics.counter("onsale_seat_corrections_total", "Seats in Valkey put right by the claims", [
-    "what",
-  ]);
+  const corrections = metrics.counter(
+    "onsale_seat_corrections_total",
+    "Seats in Valkey put right by the claims",
+    ["what"],
+    [{ what: "freed" }, { what: "claimed" }],
+  );
   const inUse = new Map<string, { event: EventRecord; generation: Generation }>();
   const making = new Map<string, Promise<unknown>>();
 

@@ -79,6 +79,12 @@ export function rememberEvents(store: Store, { eventCacheMs, layoutCacheSize }: 
 export const eventNotFound = (): DomainError =>
   new DomainError("EVENT_NOT_FOUND", "There is no such event, or it is not published.");
 
+export const eventCancelled = (): DomainError =>
+  new DomainError(
+    "EVENT_CANCELLED",
+    "This event was cancelled: its seats are not for sale any more. Whoever has bought gets the money back.",
+  );
+
 /** Puts it last, and drops the first, which was put longest ago. */
 function remember<T>(map: Map<string, T>, key: string, value: T, most: number): void {
   map.delete(key);

@@ -9,7 +9,7 @@
  *   {event}:live:s           what it describes; {event}:live:c the changes of the last minute (stream, its ids are the versions)
  *   {event}:<epoch>:r:<sec>  16 bytes a seat (see seat-map.ts)
  *   {event}:<epoch>:m:<sec>  2 bits a seat
- *   {event}:<epoch>:u        user → what he holds and owns (see seat-map.ts): all there is about a hold beside its seats
+ *   {event}:<epoch>:u        person → what he holds and owns (see personOf and the entries in seat-map.ts): all there is about a hold beside its seats
  *   {event}:<epoch>:q        holds by expiry, the soonest first (list): expiry (6 bytes) and user. One that has ended stays until its time
  *   {event}:<epoch>:d        users by the expiry of a hold that did not go to that list's end (sorted set)
  *   {event}:<epoch>:c        code → seats that it has, held and sold

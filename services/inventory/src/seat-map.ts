@@ -1,4 +1,5 @@
 // The two forms in which Valkey keeps a section's seats: 2 bits a seat for readers, 16 bytes a seat for holds and claims. Pure.
+import { hash } from "node:crypto";
 import type { SectionPlan } from "./layout.js";
 
 export const seatStates = { free: 0, held: 1, sold: 2, blocked: 3 } as const;
@@ -104,6 +105,14 @@ export function readRecord(records: Buffer, index: number): SeatRecord {
 }
 
 // ---- what a person has: one entry behind the other, for each hold, sold ones included
+
+/**
+ * What Valkey calls a person: 60 bits of the id's SHA-256, behind a character that no id has. It is there twice for each hold, and
+ * so short that a seat takes a third less memory than with the id itself; with a million people at one event, two are taken for
+ * one once in two million events. A name of this kind, and nobody's (""), stays as it is.
+ */
+export const personOf = (userId: string): string =>
+  userId === "" || userId.startsWith(".") ? userId : `.${hash("sha256", userId, "base64url").slice(0, 10)}`;
 
 /*
  * An entry: hold id (8 bytes), seats (1), deadline (6) and expiry (6) in epoch ms, code (a byte with its length before it), runs (two

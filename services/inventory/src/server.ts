@@ -14,8 +14,9 @@ import { countAvailability, describeStates, type SeatMaps } from "./availability
 import type { Blocks } from "./block.js";
 import type { Catalog } from "./catalog.js";
 import type { Claims } from "./claim.js";
-import { type EventRecord, type NewEvent, orphanRules } from "./events.js";
+import { type EventRecord, type NewEvent, orphanRules, type EventStatus as StatusName, statusOf } from "./events.js";
 import type { Hold, Holds, Selection } from "./hold.js";
+import type { HoldRace } from "./hold-race.js";
 import { type HoldAnswerer, holdStream } from "./hold-stream.js";
 import type { KnownEvents } from "./known-events.js";
 import type { LiveSeats } from "./live.js";
@@ -29,17 +30,18 @@ export interface InventoryUseCases {
   readonly holds: Holds;
   readonly claims: Claims;
   readonly maps: SeatMaps;
+  readonly race: HoldRace;
 }
 
 export function serveInventory(
   server: GrpcServer,
-  { catalog, events, holds, claims, maps }: InventoryUseCases,
+  { catalog, events, holds, claims, maps, race }: InventoryUseCases,
   streams: StreamServer,
 ): void {
   server.serve(CatalogServiceService, {
-    createEvent: async ({ event, sections }) => {
+    createEvent: async ({ event, sections, layoutSource }) => {
       if (!event) throw new DomainError("REQUEST_INVALID", "There is no event in the request.");
-      return { event: eventOf(await catalog.create(newEventOf(event), sections)) };
+      return { event: eventOf(await catalog.create(newEventOf(event), sections, layoutSource)) };
     },
     publishEvent: async ({ eventId, organiserId }) => ({ event: eventOf(await catalog.publish(eventId, organiserId)) }),
     getEvent: async ({ eventId, viewerId }) => {
@@ -54,6 +56,20 @@ export function serveInventory(
       const { events: found, nextCursor } = await catalog.search(request);
       return { events: found.map(eventOf), nextCursor };
     },
+    listEvents: async ({ status, ...request }) => {
+      const { events: found, nextCursor } = await catalog.listOwn({ ...request, status: statusNamed[status] });
+      return { events: found.map(eventOf), nextCursor };
+    },
+    getOwnEvent: async ({ eventId, organiserId }) => {
+      const { event, ...layout } = await catalog.own(eventId, organiserId);
+      return { event: eventOf(event), ...layout };
+    },
+    getEvents: async ({ eventIds }) => ({ events: (await catalog.some(eventIds)).map(eventOf) }),
+    cancelEvent: async ({ eventId, organiserId, reason }) => ({
+      event: eventOf(await catalog.cancel(eventId, organiserId, reason)),
+    }),
+    listClaimants: ({ eventId, cursor, limit }) => catalog.claimants(eventId, cursor, limit),
+    countHolds: ({ eventId }) => race.of(eventId),
   });
 
   const answerHold: HoldAnswerer = async (request, { deadline }) =>
@@ -186,6 +202,9 @@ function newEventOf({
   status: _status,
   capacity: _capacity,
   layoutVersion: _version,
+  createdAtMs: _createdAt,
+  cancelledAtMs: _cancelledAt,
+  cancelReason: _reason,
   ...event
 }: Event): NewEvent {
   return {
@@ -204,11 +223,25 @@ function orphanRuleFrom(rule: OrphanRule): EventRecord["orphanRule"] {
   return named;
 }
 
-function eventOf({ published, epoch: _epoch, tiers, ...event }: EventRecord): Event {
+const statusNumbers = {
+  draft: EventStatus.DRAFT,
+  published: EventStatus.PUBLISHED,
+  cancelled: EventStatus.CANCELLED,
+} as const;
+
+const statusNamed: Readonly<Record<EventStatus, StatusName | undefined>> = {
+  [EventStatus.UNSPECIFIED]: undefined,
+  [EventStatus.DRAFT]: "draft",
+  [EventStatus.PUBLISHED]: "published",
+  [EventStatus.CANCELLED]: "cancelled",
+};
+
+function eventOf(record: EventRecord): Event {
+  const { published: _published, epoch: _epoch, tiers, ...event } = record;
   return {
     ...event,
     tiers: [...tiers],
-    status: published ? EventStatus.PUBLISHED : EventStatus.DRAFT,
+    status: statusNumbers[statusOf(record)],
     orphanRule: orphanRuleOf[event.orphanRule],
   };
 }

@@ -3,7 +3,15 @@ import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
 import { Binary, type ClientSession, type Filter } from "mongodb";
 import type { Allotments, Channel } from "./channels.js";
-import { cityKey, type EventRecord, type EventSearch, type OrphanRule, searchText } from "./events.js";
+import {
+  cityKey,
+  type EventRecord,
+  type EventSearch,
+  type EventStatus,
+  type OrphanRule,
+  type OwnEventSearch,
+  searchText,
+} from "./events.js";
 
 interface EventDocument {
   _id: string;
@@ -11,7 +19,7 @@ interface EventDocument {
   name: string;
   description: string;
   venue: Venue;
-  status: "draft" | "published";
+  status: EventStatus;
   startsAtMs: number;
   onSaleAtMs: number;
   offSaleAtMs: number;
@@ -23,6 +31,10 @@ interface EventDocument {
   /** Absent in events from before there was this; so is the next. */
   orphanRule?: OrphanRule;
   accessibleUntilMs?: number;
+  refundableUntilMs?: number;
+  /** With status cancelled. */
+  cancelledAtMs?: number;
+  cancelReason?: string;
   epoch: number;
   /** Of the request that made it. */
   fingerprint: string;
@@ -35,6 +47,13 @@ interface LayoutDocument {
   /** Its version. */
   _id: string;
   sections: Section[];
+}
+
+/** The layout of an event in the words of whoever made it: looked at by nobody but them, so it stands apart. */
+interface LayoutSourceDocument {
+  /** The event's id. */
+  _id: string;
+  source: string;
 }
 
 interface ClaimDocument {
@@ -171,6 +190,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
   const { client, db, asked } = database;
   const events = db.collection<EventDocument>("events");
   const layouts = db.collection<LayoutDocument>("layouts");
+  const layoutSources = db.collection<LayoutSourceDocument>("layout_sources");
   const claims = db.collection<ClaimDocument>("claims");
   const sales = db.collection<SaleDocument>("sales");
   const followers = db.collection<FollowerDocument>("followers");
@@ -224,6 +244,8 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
       asked(async () => {
         await events.createIndex({ status: 1, startsAtMs: 1, _id: 1 });
         await events.createIndex({ status: 1, cityKey: 1, startsAtMs: 1, _id: 1 });
+        await events.createIndex({ organiserId: 1, createdAt: -1, _id: -1 });
+        await events.createIndex({ status: 1, createdAt: -1, _id: -1 });
         await sales.createIndex({ forgetAt: 1 }, { expireAfterSeconds: 0 });
         await codes.createIndex({ eventId: 1 });
       }),
@@ -231,15 +253,26 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
     // ---- events
 
     /** False: the id is taken. */
-    addEvent: (event: EventRecord, sections: readonly Section[], fingerprint: string): Promise<boolean> =>
+    addEvent: (
+      event: EventRecord,
+      sections: readonly Section[],
+      layoutSource: string,
+      fingerprint: string,
+    ): Promise<boolean> =>
       asked(async () => {
         // The layout first, so that no event is ever without.
+        if (layoutSource !== "")
+          await layoutSources.updateOne(
+            { _id: event.eventId },
+            { $setOnInsert: { source: layoutSource } },
+            { upsert: true },
+          );
         await layouts.updateOne(
           { _id: event.layoutVersion },
           { $setOnInsert: { sections: [...sections] } },
           { upsert: true },
         );
-        const { eventId, published, tiers, ...rest } = event;
+        const { eventId, published, tiers, createdAtMs, cancelledAtMs: _never, cancelReason: _none, ...rest } = event;
         try {
           await events.insertOne({
             _id: eventId,
@@ -249,7 +282,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
             fingerprint,
             searchText: searchText(event),
             cityKey: cityKey(event.venue.city),
-            createdAt: new Date(),
+            createdAt: new Date(createdAtMs),
           });
           return true;
         } catch (error) {
@@ -264,16 +297,53 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
         return found ? { event: eventFrom(found), fingerprint: found.fingerprint } : undefined;
       }),
 
+    /** A draft; an event that is cancelled stays so. */
     publish: (eventId: string): Promise<void> =>
       asked(async () => {
-        await events.updateOne({ _id: eventId }, { $set: { status: "published" } });
+        await events.updateOne({ _id: eventId, status: "draft" }, { $set: { status: "published" } });
       }),
+
+    /** Once: the first time and reason stay. */
+    cancel: (eventId: string, cancelledAtMs: number, cancelReason: string): Promise<void> =>
+      asked(async () => {
+        await events.updateOne(
+          { _id: eventId, status: "published" },
+          { $set: { status: "cancelled", cancelledAtMs, cancelReason } },
+        );
+      }),
+
+    /** Newest first. */
+    ownEvents: ({ organiserId, statuses, words, limit, after }: OwnEventSearch): Promise<EventRecord[]> =>
+      asked(async () => {
+        const conditions: Filter<EventDocument>[] = matching(words);
+        if (after) {
+          const createdAt = new Date(after.createdAtMs);
+          conditions.push({
+            $or: [{ createdAt: { $lt: createdAt } }, { createdAt, _id: { $lt: after.eventId } }],
+          });
+        }
+        const filter: Filter<EventDocument> = {
+          // Of one organiser there are not many. Of all others, each status has its own run in an index, newest first.
+          ...(organiserId === ""
+            ? { status: { $in: statuses.length === 0 ? ["draft", "published", "cancelled"] : [...statuses] } }
+            : { organiserId, ...(statuses.length === 0 ? {} : { status: { $in: [...statuses] } }) }),
+          ...(conditions.length === 0 ? {} : { $and: conditions }),
+        };
+        const found = await events.find(filter).sort({ createdAt: -1, _id: -1 }).limit(limit).toArray();
+        return found.map(eventFrom);
+      }),
+
+    /** Those that are there, drafts too, in any order. */
+    eventsOf: (eventIds: readonly string[]): Promise<EventRecord[]> =>
+      asked(async () => (await events.find({ _id: { $in: [...eventIds] } }).toArray()).map(eventFrom)),
+
+    /** Empty: none was kept. */
+    layoutSource: (eventId: string): Promise<string> =>
+      asked(async () => (await layoutSources.findOne({ _id: eventId }))?.source ?? ""),
 
     searchEvents: ({ words, city, fromMs, toMs, limit, after }: EventSearch): Promise<EventRecord[]> =>
       asked(async () => {
-        const conditions: Filter<EventDocument>[] = words.map((word) => ({
-          searchText: { $regex: `(^| )${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}` },
-        }));
+        const conditions: Filter<EventDocument>[] = matching(words);
         if (fromMs > 0) conditions.push({ startsAtMs: { $gte: fromMs } });
         if (toMs > 0) conditions.push({ startsAtMs: { $lte: toMs } });
         if (after)
@@ -541,6 +611,16 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
           .toArray(),
       ),
 
+    /** Buyers' and organisers' claims of an event, by their seats' ids. */
+    claimsAfter: (eventId: string, seatId: string, limit: number): Promise<Claim[]> =>
+      asked(() =>
+        claims
+          .find({ _id: { $gt: `${eventId}:${seatId}`, $lt: `${eventId};` } }, { projection: claimFields })
+          .sort({ _id: 1 })
+          .limit(limit)
+          .toArray(),
+      ),
+
     // ---- following the claims (see follower.ts)
 
     /**
@@ -599,9 +679,23 @@ function blockFrom({ _id, eventId: _event, ...block }: BlockDocument): StoredBlo
 }
 
 function eventFrom(document: EventDocument): EventRecord {
-  const { _id, status, fingerprint: _made, searchText: _words, cityKey: _city, createdAt: _at, ...rest } = document;
-  return { orphanRule: "lenient", accessibleUntilMs: 0, ...rest, eventId: _id, published: status === "published" };
+  const { _id, status, fingerprint: _made, searchText: _words, cityKey: _city, createdAt, ...rest } = document;
+  return {
+    orphanRule: "lenient",
+    accessibleUntilMs: 0,
+    refundableUntilMs: 0,
+    cancelledAtMs: 0,
+    cancelReason: "",
+    ...rest,
+    eventId: _id,
+    published: status !== "draft",
+    createdAtMs: createdAt.getTime(),
+  };
 }
+
+/** Each must begin a word of the event. */
+const matching = (words: readonly string[]): Filter<EventDocument>[] =>
+  words.map((word) => ({ searchText: { $regex: `(^| )${word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")}` } }));
 
 /** Layouts from before there were accessible seats and focal points lack them. */
 function sectionFrom(stored: Section): Section {

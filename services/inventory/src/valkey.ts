@@ -5,7 +5,7 @@ import { openRedis, openRedisServers, type RedisServer } from "@onsale/kit/redis
 import type { ChainableCommander, Redis } from "ioredis";
 import { type Run, type SectionPlan, writeRuns } from "./layout.js";
 import { scripts } from "./scripts.js";
-import { type HoldEntry, mapBytes, readEntries, recordBytes, type SectionImage } from "./seat-map.js";
+import { type HoldEntry, mapBytes, personOf, readEntries, recordBytes, type SectionImage } from "./seat-map.js";
 
 /** One connection to one life of the server that has an event. After a reconnect it is another, and what was known is not. */
 export interface Life {
@@ -203,7 +203,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
   const holdArgs = (generation: Generation, terms: HoldTerms) => [
     generation.marker,
     terms.holdId,
-    terms.userId,
+    personOf(terms.userId),
     terms.limit,
     holdTtlMs,
     holdMarginMs,
@@ -284,7 +284,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
       const [ended, entries, nowMs] = await asked(() =>
         Promise.all([
           at(eventId).exists(names.ended(holdId)),
-          at(eventId).hgetBuffer(names.people, userId),
+          at(eventId).hgetBuffer(names.people, personOf(userId)),
           serverTime(at(eventId)),
         ]),
       );
@@ -317,7 +317,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
       const [found, entries, nowMs] = await asked(() =>
         Promise.all([
           at(eventId).get(names.marker),
-          at(eventId).hgetBuffer(names.people, userId),
+          at(eventId).hgetBuffer(names.people, personOf(userId)),
           serverTime(at(eventId)),
         ]),
       );
@@ -341,7 +341,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
         generation.marker,
         generation.epoch,
         hold.holdId,
-        hold.userId,
+        personOf(hold.userId),
         hold.epoch,
         hold.deadlineMs,
         hold.deadlineMs + holdMarginMs,
@@ -366,7 +366,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
       const [kind] = await script("settle", generation, keys, [
         generation.epoch,
         owner.holdId,
-        owner.userId,
+        personOf(owner.userId),
         owner.askedNow ? 1 : 0,
         owner.seats,
         owner.codeId ?? "",
@@ -390,7 +390,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
       const [kind, freed] = await script("release", generation, keys, [
         generation.epoch,
         hold.holdId,
-        hold.userId,
+        personOf(hold.userId),
         hold.what,
         holdMemoryMs,
         hold.ends ? 1 : 0,
@@ -633,7 +633,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
         await asked(() => executed(pipeline));
       }
       for (const [key, fields] of [
-        [names.people, [...people]],
+        [names.people, [...people].map(([userId, entries]) => [personOf(userId), entries] as const)],
         [names.codes, [...codes]],
       ] as const)
         for (const part of inParts<readonly [string, Buffer | number]>(fields, 1_000)) {

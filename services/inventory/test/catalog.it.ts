@@ -35,7 +35,8 @@ describe("an event", () => {
     ]);
     const { event } = await inventory.catalog.createEvent(request);
     const layoutVersion = expect.stringMatching(/^[0-9a-f]{16}$/);
-    expect(event).toEqual({ ...request.event, status: "EVENT_STATUS_DRAFT", capacity: 39, layoutVersion });
+    const made = { status: "EVENT_STATUS_DRAFT", capacity: 39, layoutVersion, createdAtMs: expect.any(Number) };
+    expect(event).toEqual({ ...request.event, ...made });
     const layout = await inventory.catalog.getLayout({ eventId: event?.eventId ?? "", viewerId: "acc_organiser" });
     expect(layout.layoutVersion).toBe(event?.layoutVersion);
     expect(layout.sections[0]).toEqual({ ...request.sections[0], capacity: 9 });
@@ -68,7 +69,10 @@ describe("an event", () => {
       "LAYOUT_INVALID",
     );
     expect(layout.details["problems"]).toEqual([{ at: "sections[1].section_id", problem: "is used twice" }]);
-    await expectRefusal(inventory.catalog.createEvent({ event: undefined, sections: [] }), "REQUEST_INVALID");
+    await expectRefusal(
+      inventory.catalog.createEvent({ event: undefined, sections: [], layoutSource: "" }),
+      "REQUEST_INVALID",
+    );
     await expectRefusal(
       inventory.catalog.createEvent(newEvent({ startsAtMs: Date.now() - day, onSaleAtMs: Date.now() - 2 * day })),
       "REQUEST_INVALID",

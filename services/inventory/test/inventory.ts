@@ -19,7 +19,7 @@ import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { expect } from "vitest";
 import { inventorySettings } from "../src/config.js";
-import { readEntries } from "../src/seat-map.js";
+import { personOf, readEntries } from "../src/seat-map.js";
 import { startInventory } from "../src/service.js";
 
 export interface Stores {
@@ -118,9 +118,14 @@ export function newEvent(event: Partial<Event> = {}, sections: Section[] = [hall
       layoutVersion: "",
       orphanRule: OrphanRule.LENIENT,
       accessibleUntilMs: 0,
+      refundableUntilMs: 0,
+      createdAtMs: 0,
+      cancelledAtMs: 0,
+      cancelReason: "",
       ...event,
     },
     sections,
+    layoutSource: "",
   };
 }
 
@@ -269,7 +274,7 @@ export async function claimsIn({ mongodb, database }: Inventory, eventId: string
 
 /** What Valkey says that a person holds and owns in a generation. */
 export async function entriesOf({ redis }: Inventory, eventId: string, epoch: number, userId: string) {
-  return readEntries((await redis.hgetBuffer(`{${eventId}}:${epoch}:u`, userId)) ?? Buffer.alloc(0));
+  return readEntries((await redis.hgetBuffer(`{${eventId}}:${epoch}:u`, personOf(userId))) ?? Buffer.alloc(0));
 }
 
 /** All seats of `hall(rows, seats)`, in layout order. */

@@ -134,6 +134,7 @@ export function createBudget({ shared, alone, log, metrics }: BudgetSettings): B
     async take(wanted, deadlineMs) {
       const maxWaitMs = Math.min(deadlineMs - Date.now() - timeToSendMs, longestWaitMs);
       const { endpoint, lane } = wanted;
+      late.inc({ endpoint, lane }, 0); // there before the first one is late
       const turn = maxWaitMs < 0 ? undefined : await reserve({ ...wanted, maxWaitMs });
       if (!turn?.granted) {
         late.inc({ endpoint, lane });

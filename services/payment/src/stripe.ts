@@ -12,6 +12,7 @@ import { Agent as HttpsAgent } from "node:https";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
+import { beginSpan, within as inSpan } from "@onsale/kit/tracing";
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleAll } from "cockatiel";
 import Stripe from "stripe";
 import type { Budget, Lane } from "./budget.js";
@@ -201,11 +202,15 @@ export function createStripe(settings: StripeSettings): StripeApi {
       answer = await breaker.execute(async () => {
         sent = true;
         const end = seconds.startTimer({ endpoint });
-        const result = await within(settings.timeoutMs, send).then(
+        // Stripe itself is told nothing of our traces.
+        const span = beginSpan(`stripe ${endpoint}`, { kind: "client", attributes: { "peer.service": "stripe" } });
+        const result = await inSpan(span, () => within(settings.timeoutMs, send)).then(
           (raw): Answer<Value> => understood(raw, read),
           (error: unknown) => failed(error),
         );
         end();
+        span?.set("onsale.outcome", outcomeOf(result));
+        span?.end(!result.ok && result.reason === "unknown");
         if (!result.ok && result.reason === "unknown" && unwell.has(result.cause)) throw new Unwell(result);
         return result;
       });
@@ -214,7 +219,7 @@ export function createStripe(settings: StripeSettings): StripeApi {
       if (!(thrown instanceof Unwell)) throw thrown;
       answer = thrown.answer;
     }
-    const outcome = answer.ok ? "ok" : answer.reason === "unknown" ? answer.cause : answer.reason;
+    const outcome = outcomeOf(answer);
     requests.inc({ endpoint, outcome });
     if (!answer.ok && answer.reason === "unknown")
       log[answer.cause === "account" || answer.cause === "unreadable" ? "error" : "warn"](
@@ -329,6 +334,9 @@ export function createStripe(settings: StripeSettings): StripeApi {
     stop: () => agent.destroy(),
   };
 }
+
+const outcomeOf = (answer: Answer<unknown>): string =>
+  answer.ok ? "ok" : answer.reason === "unknown" ? answer.cause : answer.reason;
 
 type Endpoint = "create" | "confirm" | "capture" | "cancel" | "retrieve" | "search" | "list" | "refund" | "refunds";
 const sharedEndpoints: ReadonlySet<Endpoint> = new Set(["retrieve"]);

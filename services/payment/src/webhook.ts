@@ -28,9 +28,12 @@ export interface WebhooksParts {
 }
 
 export function createWebhooks({ store, stripe, ledger, log, metrics }: WebhooksParts): Webhooks {
-  const deliveries = metrics.counter("onsale_stripe_webhooks_total", "Webhook deliveries by what they came to", [
-    "outcome",
-  ]);
+  const deliveries = metrics.counter(
+    "onsale_stripe_webhooks_total",
+    "Webhook deliveries by what they came to",
+    ["outcome"],
+    [{ outcome: "applied" }, { outcome: "duplicate" }, { outcome: "not_ours" }, { outcome: "forged" }],
+  );
 
   /** The payment that an event is about, if it is one of ours. */
   async function paymentOf({ intentId, checkoutId, intent }: WebhookEvent): Promise<PaymentRecord | undefined> {

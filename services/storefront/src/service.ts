@@ -6,8 +6,11 @@ import type { storefrontSettings } from "./config.js";
 import { passOn } from "./gateway.js";
 import { servePages } from "./pages.js";
 
+/** A label must not take strangers' words. */
+const knownMethods = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]);
+
 export async function startStorefront(context: ContextOf<typeof storefrontSettings>): Promise<RunningService> {
-  const { config, log, lifecycle } = context;
+  const { config, log, metrics, lifecycle } = context;
   const pages = servePages({
     folder: config.WEB_DIR ?? fileURLToPath(new URL("../dist-web", import.meta.url)),
     installation: {
@@ -17,7 +20,19 @@ export async function startStorefront(context: ContextOf<typeof storefrontSettin
     },
   });
   const gateway = config.GATEWAY_URL ? passOn(config.GATEWAY_URL, log) : undefined;
+  const seconds = metrics.histogram("onsale_http_seconds", "Time to answer a request, by route and status", [
+    "method",
+    "route",
+    "status",
+  ]);
   const server = createServer((request, response) => {
+    const route = gateway?.takes(request.url ?? "/") ? "passed on" : routeOf(request.url ?? "/");
+    const end = seconds.startTimer({ method: methodOf(request.method), route });
+    // A stream of events lasts as long as its reader stays: that is no time to answer.
+    const streams = /event-stream/.test(request.headers.accept ?? "");
+    response.once("close", () => {
+      if (!streams) end({ status: response.headersSent ? response.statusCode : 499 });
+    });
     if (gateway?.takes(request.url ?? "/")) gateway.serve(request, response);
     else pages(request, response);
   });
@@ -36,4 +51,11 @@ export async function startStorefront(context: ContextOf<typeof storefrontSettin
   });
   const bound = server.address();
   return { port: typeof bound === "object" && bound ? bound.port : 0, ready: () => true };
+}
+
+const methodOf = (method = ""): string => (knownMethods.has(method) ? method : "other");
+
+/** Few, whatever is asked for. */
+function routeOf(url: string): string {
+  return url.startsWith("/assets/") ? "asset" : url.startsWith("/installation.json") ? "installation" : "page";
 }

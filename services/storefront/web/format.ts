@@ -2,7 +2,8 @@
 import { serverNow } from "./api/client.js";
 
 const digits = new Map<string, number>();
-function minorDigits(currency: string): number {
+/** Digits after the point: 2 for euros, 0 for yen. */
+export function minorDigits(currency: string): number {
   let known = digits.get(currency);
   if (known === undefined) {
     known = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
@@ -15,6 +16,16 @@ function minorDigits(currency: string): number {
 export function money(amount: number, currency: string, language: string): string {
   const value = amount / 10 ** minorDigits(currency);
   return new Intl.NumberFormat(language, { style: "currency", currency }).format(value);
+}
+
+/** Without ".00", where that is so: for ranges and filters. */
+export function roundMoney(amount: number, currency: string, language: string): string {
+  const value = amount / 10 ** minorDigits(currency);
+  return new Intl.NumberFormat(language, {
+    style: "currency",
+    currency,
+    ...(Number.isInteger(value) ? { maximumFractionDigits: 0 } : {}),
+  }).format(value);
 }
 
 export const wholeNumber = (value: number, language: string): string => new Intl.NumberFormat(language).format(value);

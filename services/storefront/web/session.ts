@@ -29,7 +29,13 @@ function become(next: SessionState): void {
   for (const listener of listeners) listener();
 }
 
+const leaving = new Set<() => void>([() => void caches.delete("onsale.tickets")]);
+/** Calls when an account has left this browser, in whichever tab: what belongs to it must not be seen by the next one. */
+export const whenLeft = (forget: () => void): void => void leaving.add(forget);
+
 function keep(given: Tokens): void {
+  if (state.kind === "in" && state.account.accountId !== given.account.accountId)
+    for (const forget of leaving) forget();
   tokens = given;
   localStorage.setItem(hint, "1");
   become({ kind: "in", account: given.account });
@@ -39,7 +45,7 @@ function drop(): void {
   tokens = undefined;
   localStorage.removeItem(hint);
   localStorage.removeItem(pendingKey);
-  void caches.delete("onsale.tickets");
+  for (const forget of leaving) forget();
   become({ kind: "out" });
 }
 
@@ -95,10 +101,17 @@ async function currentToken(renew: boolean): Promise<string | undefined> {
 }
 credentials.token = currentToken;
 
-/** Without a connection it stays unknown who is here, and is asked again when there is one. */
-export async function restoreSession(): Promise<void> {
+/** While the shop is busy or not reached it stays unknown who is here; it is asked again, with growing pauses, and when there is a connection. */
+export async function restoreSession(tries = 0): Promise<void> {
   if (state.kind === "unknown") await currentToken(false).catch(() => undefined);
-  if (state.kind === "unknown") addEventListener("online", () => void restoreSession(), { once: true });
+  if (state.kind !== "unknown") return;
+  const again = () => {
+    clearTimeout(timer);
+    removeEventListener("online", again);
+    void restoreSession(tries + 1);
+  };
+  const timer = setTimeout(again, Math.min(500 * 2 ** tries, 10_000));
+  addEventListener("online", again);
 }
 
 export async function logIn(email: string, password: string): Promise<void> {
@@ -119,6 +132,11 @@ export async function logOut(where: "here" | "everywhere"): Promise<void> {
   await answered(where === "here" ? api.DELETE("/v1/sessions/current") : api.DELETE("/v1/sessions"));
   drop();
   otherTabs.postMessage("out");
+}
+
+/** Every other device is logged out by it. Refusals: PASSWORD_WRONG, PASSWORD_WEAK, TOO_MANY_ATTEMPTS. */
+export async function changePassword(currentPassword: string, newPassword: string): Promise<void> {
+  await answered(api.PUT("/v1/accounts/me/password", { body: { currentPassword, newPassword } }));
 }
 
 export function useSession(): SessionState {

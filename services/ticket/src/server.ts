@@ -11,9 +11,21 @@ import {
 } from "@onsale/proto/ticket/v1/ticket";
 import { type IssueParts, issueTickets } from "./issue.js";
 import { pageFrom, readPage } from "./pages.js";
-import { amountRefunded, type Order, statusOf, type Ticket, ticketIdFor } from "./tickets.js";
+import { createSales } from "./sales.js";
+import { searchOrders } from "./search.js";
+import {
+  amountRefunded,
+  type Order,
+  type OrderStatus as OrderStatusName,
+  refundingSeatIds,
+  statusOf,
+  type Ticket,
+  ticketIdFor,
+} from "./tickets.js";
 import { qrSvg } from "./tokens.js";
-import { voidTickets } from "./void.js";
+import { dropRefund, reserveRefund, voidTickets } from "./void.js";
+
+const mostAtOnce = 500;
 
 export interface ServerParts extends IssueParts {
   readonly keys: KeyRing;
@@ -21,6 +33,8 @@ export interface ServerParts extends IssueParts {
 
 export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers<typeof TicketServiceService> {
   const { store, now } = parts;
+  const sales = createSales(store, now);
+
   return {
     issueTickets: async (purchase) => ({ order: toOrderMessage(await issueTickets(parts, purchase)) }),
     voidTickets: async ({ checkoutId, refundId, seatIds, amountRefunded: amount }) => ({
@@ -57,6 +71,24 @@ export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers
         throw new DomainError("ORDER_NOT_FOUND", "You have no order with this id.");
       return { order: toOrderMessage(order) };
     },
+    async findOrders({ checkoutIds }) {
+      if (checkoutIds.length > mostAtOnce)
+        throw new DomainError("REQUEST_INVALID", `Ask for ${mostAtOnce} orders at most.`);
+      return { orders: (await store.ordersWith(checkoutIds)).map(toOrderMessage) };
+    },
+    async searchOrders({ status, ...wish }) {
+      const { entries, nextCursor } = await searchOrders(store, { ...wish, status: statusNamed[status] });
+      return { orders: entries.map(toOrderMessage), nextCursor };
+    },
+    getSales: ({ eventId }) => sales.of(eventId),
+    async reserveRefund(wish) {
+      const { seatIds, amount } = await reserveRefund(store, wish, now());
+      return { seatIds: [...seatIds], amount };
+    },
+    async dropRefund(wish) {
+      await dropRefund(store, wish, now());
+      return {};
+    },
     getVerificationKeys: async () => ({ jwksJson: JSON.stringify(await keys.verificationKeys()) }),
   };
 }
@@ -73,6 +105,13 @@ const statusMessages = {
   refunded: OrderStatus.REFUNDED,
 } as const;
 
+const statusNamed: Readonly<Record<OrderStatus, OrderStatusName | undefined>> = {
+  [OrderStatus.UNSPECIFIED]: undefined,
+  [OrderStatus.COMPLETED]: "completed",
+  [OrderStatus.PARTIALLY_REFUNDED]: "partially_refunded",
+  [OrderStatus.REFUNDED]: "refunded",
+};
+
 function toOrderMessage(order: Order): OrderMessage {
   return OrderMessage.create({
     checkoutId: order.checkoutId,
@@ -85,6 +124,10 @@ function toOrderMessage(order: Order): OrderMessage {
     status: statusMessages[statusOf(order)],
     createdAtMs: order.createdAtMs,
     ticketIds: order.seats.map(({ seatId }) => ticketIdFor(order.checkoutId, seatId)),
+    refunds: order.refunds
+      .filter(({ pending }) => !pending)
+      .map(({ refundId, amount, seatIds, atMs }) => ({ refundId, amount, seatIds: [...seatIds], atMs })),
+    refundingSeatIds: refundingSeatIds(order),
   });
 }
 

@@ -28,6 +28,8 @@ export interface Refund {
   /** Minor units. */
   readonly amount: number;
   readonly atMs: number;
+  /** Seats and money are set aside, and the money has not gone back yet. */
+  readonly pending?: true | undefined;
 }
 
 export const orderStatuses = ["completed", "partially_refunded", "refunded"] as const;
@@ -114,17 +116,65 @@ export function isSamePurchase(order: Order, other: Order): boolean {
   );
 }
 
-export const amountRefunded = (order: Order): number => addAmounts(order.refunds.map(({ amount }) => amount));
+const paidBack = ({ refunds }: Order): readonly Refund[] => refunds.filter(({ pending }) => !pending);
+
+export const amountRefunded = (order: Order): number => addAmounts(paidBack(order).map(({ amount }) => amount));
 
 export function voidedSeatIds(order: Order): ReadonlySet<string> {
-  return new Set(order.refunds.flatMap(({ seatIds }) => seatIds));
+  return new Set(paidBack(order).flatMap(({ seatIds }) => seatIds));
 }
+
+/** Whose refunds are under way. */
+export const refundingSeatIds = ({ refunds }: Order): string[] =>
+  refunds.filter(({ pending }) => pending).flatMap(({ seatIds }) => seatIds);
 
 /** Refunded when no seat is left; money given back for a seat that stays (goodwill) makes it partial. */
 export function statusOf(order: Order): OrderStatus {
   const voided = voidedSeatIds(order);
   if (order.seats.every(({ seatId }) => voided.has(seatId))) return "refunded";
-  return order.refunds.length > 0 ? "partially_refunded" : "completed";
+  return paidBack(order).length > 0 ? "partially_refunded" : "completed";
+}
+
+export interface RefundWish {
+  readonly refundId: string;
+  /** Empty: all that are left. */
+  readonly seatIds: readonly string[];
+  /** Minor units; 0: all that is left. */
+  readonly amount: number;
+  /** Seats that were given back before may be named: more money for them. */
+  readonly again: boolean;
+}
+
+export type Reservation =
+  | { readonly ok: true; readonly order: Order; readonly refund: Refund }
+  | { readonly ok: false; readonly code: "SEAT_UNKNOWN" | "SEAT_REFUNDED"; readonly seatIds: readonly string[] }
+  | { readonly ok: false; readonly code: "REFUND_TOO_LARGE"; readonly left: number };
+
+/** The order with this refund's seats and money set aside, so that no other refund can have them; unchanged when it has them already. */
+export function withReservation(order: Order, wish: RefundWish, nowMs: number): Reservation {
+  const known = order.refunds.find(({ refundId }) => refundId === wish.refundId);
+  if (known) return { ok: true, order, refund: known };
+  const seats = new Set(order.seats.map(({ seatId }) => seatId));
+  const unknown = wish.seatIds.filter((seatId) => !seats.has(seatId));
+  if (unknown.length > 0) return { ok: false, code: "SEAT_UNKNOWN", seatIds: unknown };
+  const gone = new Set(order.refunds.flatMap(({ seatIds }) => seatIds));
+  const left = order.amount - addAmounts(order.refunds.map(({ amount }) => amount));
+  const named = [...new Set(wish.seatIds)];
+  const taken = named.filter((seatId) => gone.has(seatId));
+  if (taken.length > 0 && !wish.again) return { ok: false, code: "SEAT_REFUNDED", seatIds: taken };
+  const seatIds = (named.length > 0 ? named : [...seats]).filter((seatId) => !gone.has(seatId));
+  if (seatIds.length === 0 && !(wish.again && wish.amount > 0))
+    return { ok: false, code: "SEAT_REFUNDED", seatIds: named };
+  const amount = wish.amount === 0 ? left : wish.amount;
+  if (!isAmount(amount) || amount > left) return { ok: false, code: "REFUND_TOO_LARGE", left };
+  const refund: Refund = { refundId: wish.refundId, seatIds, amount, atMs: nowMs, pending: true };
+  return { ok: true, order: { ...order, refunds: [...order.refunds, refund] }, refund };
+}
+
+/** The order without a refund that was set aside and never paid; unchanged when there is none. */
+export function withoutReservation(order: Order, refundId: string): Order {
+  const refunds = order.refunds.filter((refund) => refund.refundId !== refundId || !refund.pending);
+  return refunds.length === order.refunds.length ? order : { ...order, refunds };
 }
 
 /** The order after a refund; unchanged when this refund is in it already. No seat ids: all that are left. */
@@ -134,18 +184,34 @@ export function withRefund(
   nowMs: number,
 ): Decision<{ readonly order: Order; readonly voided: readonly string[] }> {
   const known = order.refunds.find(({ refundId }) => refundId === wish.refundId);
-  if (known) return { ok: true, order, voided: known.seatIds };
+  if (known && !known.pending) return { ok: true, order, voided: known.seatIds };
+  if (known) return withPaid(order, known, wish.amount, nowMs);
   if (!isId(wish.refundId))
     return { ok: false, problem: "A refund needs an id, so that a retry is not a second refund." };
   const unknown = wish.seatIds.filter((seatId) => !order.seats.some((seat) => seat.seatId === seatId));
   if (unknown.length > 0) return { ok: false, problem: `These seats are not in the order: ${shown(unknown)}.` };
   if (!isAmount(wish.amount) || amountRefunded(order) + wish.amount > order.amount)
     return { ok: false, problem: "More would be refunded than was paid." };
-  const before = voidedSeatIds(order);
+  const before = new Set([...voidedSeatIds(order), ...refundingSeatIds(order)]);
   const wanted = wish.seatIds.length > 0 ? wish.seatIds : order.seats.map(({ seatId }) => seatId);
   const voided = [...new Set(wanted)].filter((seatId) => !before.has(seatId));
   const refund = { refundId: wish.refundId, seatIds: voided, amount: wish.amount, atMs: nowMs };
   return { ok: true, order: { ...order, refunds: [...order.refunds, refund] }, voided };
+}
+
+/** The money of a refund that was set aside has gone back. */
+function withPaid(
+  order: Order,
+  { refundId, seatIds }: Refund,
+  amount: number,
+  atMs: number,
+): Decision<{ readonly order: Order; readonly voided: readonly string[] }> {
+  if (!isAmount(amount) || amountRefunded(order) + amount > order.amount)
+    return { ok: false, problem: "More would be refunded than was paid." };
+  const refunds = order.refunds.map((refund) =>
+    refund.refundId === refundId ? { refundId, seatIds, amount, atMs } : refund,
+  );
+  return { ok: true, order: { ...order, refunds }, voided: seatIds };
 }
 
 /** A few of many, for a sentence. */

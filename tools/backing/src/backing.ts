@@ -20,6 +20,8 @@ export interface BackingOptions {
     readonly temporal?: number;
     readonly temporalUi?: number;
   };
+  /** Where Temporal's Web UI has encrypted payloads decoded. */
+  readonly temporalCodecUrl?: string | undefined;
   /** Ephemeral data only: Valkey writes an append-only file, so that it finds its keys again after kill9 and restart. */
   readonly valkeyKeepsData?: boolean;
   /** Keyword search attributes to register. */
@@ -110,7 +112,15 @@ export async function startBacking(options: BackingOptions): Promise<Backing> {
     const port = ports.temporal ?? (await freePort());
     const uiPort = ports.temporalUi ?? (keepsData ? await freePort() : undefined);
     const server = remember(
-      await startTemporal({ port, uiPort, dataDir: join(dataDir, "temporal"), env, keepsData, ...hooks("temporal") }),
+      await startTemporal({
+        port,
+        uiPort,
+        uiCodecUrl: options.temporalCodecUrl,
+        dataDir: join(dataDir, "temporal"),
+        env,
+        keepsData,
+        ...hooks("temporal"),
+      }),
     );
     const address = `127.0.0.1:${port}`;
     await registerSearchAttributes(address, options.searchAttributes ?? onsaleSearchAttributes);

@@ -63,6 +63,8 @@ export async function startMongodb({ port, dataDir, env, ...hooks }: ServerOptio
 export interface TemporalOptions extends ServerOptions {
   /** Undefined: no Web UI. */
   readonly uiPort?: number | undefined;
+  /** Where the Web UI has encrypted payloads decoded. */
+  readonly uiCodecUrl?: string | undefined;
   /** False: commits are not forced to the disk; a killed process still finds them, a lost machine may not. */
   readonly keepsData: boolean;
 }
@@ -85,6 +87,7 @@ const dynamicConfig = [
 export async function startTemporal({
   port,
   uiPort,
+  uiCodecUrl,
   dataDir,
   env,
   keepsData,
@@ -92,7 +95,8 @@ export async function startTemporal({
 }: TemporalOptions): Promise<StartedProcess> {
   await mkdir(dataDir, { recursive: true });
   const program = temporalCommand(env);
-  const ui = uiPort === undefined ? ["--headless"] : ["--ui-port", String(uiPort)];
+  const codec = uiCodecUrl === undefined ? [] : ["--ui-codec-endpoint", uiCodecUrl];
+  const ui = uiPort === undefined ? ["--headless"] : ["--ui-port", String(uiPort), ...codec];
   const limits = dynamicConfig.flatMap((setting) => ["--dynamic-config-value", setting]);
   const timeSkipping = keepsData ? [] : ["--dynamic-config-value", "frontend.WorkflowTimeSkippingEnabled=true"];
   return await startProcess({

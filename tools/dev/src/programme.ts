@@ -8,6 +8,8 @@ export interface NewEvent {
   readonly venue: { readonly name: string; readonly city: string; readonly country: string; readonly timeZone: string };
   readonly startsAt: string;
   readonly onSaleAt: string;
+  /** Until then buyers may give their tickets back by themselves; never, if left out. */
+  readonly refundableUntil?: string;
   readonly currency: string;
   readonly seatsPerPerson: number;
   readonly tiers: readonly { readonly id: string; readonly name: string; readonly amount: number }[];
@@ -63,6 +65,7 @@ export function programme(now: Date): NewEvent[] {
       venue: { name: "Harbour Street Theatre", city: "Bristol", country: "GB", timeZone: "Europe/London" },
       startsAt: at(1, 22, 19),
       onSaleAt: onSale,
+      refundableUntil: at(1, 15, 19),
       currency: "GBP",
       seatsPerPerson: 8,
       tiers: [

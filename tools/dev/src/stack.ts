@@ -14,6 +14,7 @@ const programs = {
   storefront: "services/storefront",
   gateway: "services/gateway",
   worker: "workflows",
+  codec: "workflows",
   ticket: "services/ticket",
   payment: "services/payment",
   inventory: "services/inventory",
@@ -26,7 +27,7 @@ export const processNames = Object.keys(programs) as ProcessName[];
 const stopOrder: readonly (readonly ProcessName[])[] = [
   ["storefront"],
   ["gateway"],
-  ["worker"],
+  ["worker", "codec"],
   ["ticket", "payment", "inventory", "account"],
   ["stripe-sim"],
 ];
@@ -36,6 +37,8 @@ export interface StackOptions {
   readonly secrets: Secrets;
   /** Where stripe-sim keeps its payments. */
   readonly stripeDataDir: string;
+  /** Encrypts what workflows are given, and starts a codec server for Temporal's Web UI: where it is served, and for whom. */
+  readonly codec?: { readonly port: number; readonly origins: readonly string[] } | undefined;
   /** For links from orders to their checkouts. */
   readonly temporalUiUrl?: string | undefined;
   /** Of the person who starts it. PATH and the like go to all; STRIPE_SECRET_KEY means the real Stripe, without stripe-sim. */
@@ -74,7 +77,9 @@ export const operator = { email: "operator@example.test", password: "seven lante
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { backing, secrets, env } = options;
   const realStripe = env["STRIPE_SECRET_KEY"] || undefined; // set to nothing is not set
-  const names = processNames.filter((name) => name !== "stripe-sim" || !realStripe);
+  const names = processNames
+    .filter((name) => name !== "stripe-sim" || !realStripe)
+    .filter((name) => name !== "codec" || options.codec);
   for (const name of names)
     if (!existsSync(mainOf(name)))
       throw new Error(`${name} is not built: there is no ${mainOf(name)}. Run \`npx tsc -b\`.`);
@@ -90,8 +95,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const addressOf = (name: GrpcName) => `127.0.0.1:${grpcPort[name]}`;
 
   const inherited = ["PATH", "HOME", "TZ", "LANG", "LC_ALL", "NODE_EXTRA_CA_CERTS"];
+  const ofTelemetry = Object.keys(env).filter((name) => name.startsWith("OTEL_"));
+  const payloadKeys = env["PAYLOAD_ENCRYPTION_KEYS"] || (options.codec ? secrets.payloadKeys : undefined);
   const common: Env = {
-    ...Object.fromEntries(inherited.map((name) => [name, env[name]])),
+    ...Object.fromEntries([...inherited, ...ofTelemetry].map((name) => [name, env[name]])),
     NODE_ENV: "development",
     LOG_LEVEL: env["LOG_LEVEL"] ?? "info",
     GRPC_SHARED_SECRET: secrets.grpcSharedSecret,
@@ -117,8 +124,17 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       HTTP_LISTEN: `127.0.0.1:${gatewayPort}`,
       IDEMPOTENCY_SECRET: secrets.idempotency,
       STOREFRONT_URL: storefrontUrl,
+      TEMPORAL_UI_URL: options.temporalUiUrl,
+      PAYLOAD_ENCRYPTION_KEYS: payloadKeys,
     },
-    worker: {},
+    worker: { PAYLOAD_ENCRYPTION_KEYS: payloadKeys },
+    codec: {
+      PAYLOAD_ENCRYPTION_KEYS: payloadKeys,
+      CODEC_LISTEN: `127.0.0.1:${options.codec?.port ?? 0}`,
+      CODEC_ORIGINS: options.codec?.origins.join(","),
+      // The development server's Web UI knows no log-in, so it has no token to pass on.
+      CODEC_OPEN_ON_LOOPBACK: "true",
+    },
     ticket: { GRPC_LISTEN: addressOf("ticket"), TICKET_KEY_SECRET: secrets.keyEncryption },
     payment: {
       GRPC_LISTEN: addressOf("payment"),
@@ -194,7 +210,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 function mainOf(name: ProcessName): string {
-  return join(root, programs[name], "dist/main.js");
+  return join(root, programs[name], "dist", name === "codec" ? "codec-server.js" : "main.js");
 }
 
 async function portsFor<Name extends string>(names: readonly Name[]): Promise<Record<Name, number>> {

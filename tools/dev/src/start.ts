@@ -21,7 +21,7 @@ const usage = `npm start -- [options]
   --quiet          after the start, shows warnings and errors only
 
 TEMPORAL_ADDRESS, REDIS_URL, MONGODB_URI and STRIPE_SECRET_KEY in the environment replace the embedded part.
-With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, STRIPE_WEBHOOK_SECRET.
+With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: OTEL_* (traces), PAYLOAD_ENCRYPTION_KEYS, LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, STRIPE_WEBHOOK_SECRET.
 `;
 const firstRestartMs = 500;
 const slowestRestartMs = 30_000;
@@ -168,11 +168,13 @@ async function runStack(options: Options): Promise<void> {
     );
     const gatewayPort = await gatewayPortFrom(options.port);
     const temporalUi = env["TEMPORAL_ADDRESS"] ? undefined : await portFrom(8233);
+    const codec = temporalUi === undefined ? undefined : await portFrom(8088);
     await phase(
       startBacking({
         dataDir,
         env,
         ports: temporalUi === undefined ? {} : { temporalUi },
+        temporalCodecUrl: codec === undefined ? undefined : `http://127.0.0.1:${codec}`,
         onLine,
         onUnexpectedExit: (name, how) => void restart(name, () => backing?.processes[name])(how),
       }).then((started) => {
@@ -190,6 +192,8 @@ async function runStack(options: Options): Promise<void> {
         backing: servers,
         secrets: keptSecrets(dataDir),
         stripeDataDir: join(dataDir, "stripe-sim"),
+        temporalUiUrl: servers.temporalUiUrl,
+        codec: codec === undefined ? undefined : { port: codec, origins: originsOf(servers.temporalUiUrl) },
         env,
         ports: { gateway: gatewayPort, stripeSim },
         onLine,
@@ -225,6 +229,11 @@ async function runStack(options: Options): Promise<void> {
     say(`\n${paint.red("The start failed.")} ${messageOf(error)}`);
     await stop("Cleaning up", 1);
   }
+}
+
+/** A page is the same under both names of this machine, but browsers tell them apart. */
+function originsOf(url: string | undefined): string[] {
+  return url === undefined ? [] : [url, url.replace("//127.0.0.1:", "//localhost:")];
 }
 
 function claim(dataDir: string, fresh: boolean): void {

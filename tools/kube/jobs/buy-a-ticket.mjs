@@ -1,14 +1,14 @@
-// `helm test`: asks the shop what is on; with BUY=true an operator makes an event and a new buyer buys a ticket for it.
+// `helm test`: asks the shop what is on, and opens its pages; with BUY=true an operator makes an event and a new buyer buys a ticket for it.
 import { randomBytes, randomUUID } from "node:crypto";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 
-const { SHOP_URL = "", SHOP_HOST, BUY, OPERATOR_EMAIL, OPERATOR_PASSWORD } = process.env;
+const { SHOP_URL = "", SHOP_HOST, PAGES_URL, BUY, OPERATOR_EMAIL, OPERATOR_PASSWORD } = process.env;
 const say = (line) => process.stdout.write(`${line}\n`);
 
 /** node:http rather than fetch: the Host header is ours to choose, where an ingress is reached by its own address. */
-function send(method, path, { body, token, key } = {}) {
-  const url = new URL(path, SHOP_URL);
+function send(method, path, { body, token, key, at = SHOP_URL } = {}) {
+  const url = new URL(path, at);
   const payload = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
   const request = url.protocol === "https:" ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
@@ -68,6 +68,19 @@ const { events } = await ask("GET", "/v1/events?limit=10");
 say(
   `The shop answers at ${SHOP_URL}${SHOP_HOST ? ` for ${SHOP_HOST}` : ""}: ${events.length} event(s) on its first page.`,
 );
+if (PAGES_URL) {
+  const first = await send("GET", "/", { at: PAGES_URL });
+  const script = /<script[^>]+src="(\/assets\/[^"]+)"/.exec(first.body)?.[1];
+  if (first.status !== 200 || !script) throw new Error(`GET ${PAGES_URL}/: ${first.status}, no page with a script.`);
+  const code = await send("GET", script, { at: PAGES_URL });
+  expect(`The status of ${script}`, code.status, 200);
+  // An address of a page, as somebody may have been sent it.
+  expect("The status of /events/anything", (await send("GET", "/events/anything", { at: PAGES_URL })).status, 200);
+  const told = await send("GET", "/installation.json", { at: PAGES_URL });
+  say(
+    `The pages are at ${PAGES_URL}: ${first.body.length + code.body.length} bytes to begin with; ${JSON.stringify(told.body)}`,
+  );
+}
 if (BUY !== "true") process.exit(0);
 
 const operator = await logIn(OPERATOR_EMAIL, OPERATOR_PASSWORD);

@@ -4,9 +4,9 @@
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
 import { Connection } from "@temporalio/client";
+import { temporalConnection } from "../../../kit/dist/temporal.js";
 
 const {
-  TEMPORAL_ADDRESS: address = "",
   TEMPORAL_NAMESPACE: namespace = "default",
   DEPLOYMENT_NAME: deploymentName = "onsale-checkout",
   BUILD_ID,
@@ -58,7 +58,7 @@ let answeredAt = Date.now();
 while (secondsGone() < Number(DRAIN_SECONDS)) {
   let now;
   try {
-    connection ??= await Connection.connect({ address, connectTimeout: 5_000 });
+    connection ??= await Connection.connect({ ...temporalConnection(process.env), connectTimeout: 5_000 });
     now = await connection.withDeadline(Date.now() + 5_000, () => look(connection));
     answeredAt = Date.now();
   } catch (error) {

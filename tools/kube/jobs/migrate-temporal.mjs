@@ -1,5 +1,6 @@
 // Job, in the worker's image: makes the Temporal namespace and the search attributes. Any number of times; what is there stays.
 import { Connection } from "@temporalio/client";
+import { temporalConnection, temporalConnectionProblem } from "../../../kit/dist/temporal.js";
 import { registerSearchAttributes } from "../../../workflows/dist/search-attributes.js";
 
 const {
@@ -35,10 +36,13 @@ async function ensureNamespace(connection) {
   return `namespace ${namespace} was made`;
 }
 
+const how = temporalConnection(process.env);
+
 for (let attempt = 1; ; attempt++) {
   let connection;
   try {
-    connection = await Connection.connect({ address, connectTimeout: 5_000 });
+    // Not waited for: only a call says why there is no connection.
+    connection = Connection.lazy({ ...how, interceptors: [] });
     const done = await connection.withDeadline(Date.now() + 20_000, async () => {
       const said = await ensureNamespace(connection);
       await registerSearchAttributes(connection.operatorService, namespace);
@@ -47,6 +51,8 @@ for (let attempt = 1; ; attempt++) {
     process.stdout.write(`${done}; the search attributes are there\n`);
     break;
   } catch (error) {
+    const problem = temporalConnectionProblem(error);
+    if (problem) throw new Error(problem, { cause: error });
     const mayPass = passing.has(error.code) || /connect/i.test(error.message);
     if (!mayPass || attempt >= 60) throw error;
     process.stdout.write(`Temporal at ${address} is not ready yet (${attempt}): ${error.message}\n`);

@@ -2,10 +2,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
+import { accountId } from "./account-endpoints.js";
 import { type Books, type Entry, pack, unpack } from "./books.js";
 import { answerControl, type ControlOptions, type RequestLog } from "./control.js";
 import { type Draft, openDraft } from "./drafts.js";
-import { accountId, expandPathsOf, findRoute, type Route } from "./endpoints.js";
+import { expandPathsOf, findRoute, type Route } from "./endpoints.js";
 import {
   type ApiError,
   invalidApiKey,

@@ -2,12 +2,14 @@
 import type { ServiceClient } from "@onsale/kit/grpc";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
+import type { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import type { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import type { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import type { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import type { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import type { Steps } from "../steps.js";
 import { createAttempts } from "./attempts.js";
+import { eventSteps } from "./events.js";
 import { paymentSteps } from "./payment.js";
 import { reconcileSteps } from "./reconcile.js";
 import { seatSteps } from "./seats.js";
@@ -15,6 +17,7 @@ import { ticketSteps } from "./tickets.js";
 
 export interface StepDependencies {
   readonly inventory: ServiceClient<SeatServiceService>;
+  readonly catalog: ServiceClient<CatalogServiceService>;
   readonly reconcile: ServiceClient<ReconcileServiceService>;
   readonly payment: ServiceClient<PaymentServiceService>;
   readonly ticket: ServiceClient<TicketServiceService>;
@@ -29,6 +32,7 @@ export function createActivities(dependencies: StepDependencies): Steps {
   return {
     ...paymentSteps(dependencies.payment, attempts),
     ...seatSteps(dependencies.inventory, attempts),
+    ...eventSteps(dependencies.catalog, attempts),
     ...reconcileSteps(dependencies.reconcile, attempts),
     ...ticketSteps(dependencies.ticket, dependencies.isWorkflowRunning, attempts),
   };

@@ -6,7 +6,10 @@ import { checkoutWorkflowId } from "../contract.js";
 import type { Steps } from "../steps.js";
 import type { Attempt } from "./attempts.js";
 
-type TicketSteps = Pick<Steps, "issueTickets" | "voidTickets" | "findOrder" | "isCheckoutRunning">;
+type TicketSteps = Pick<
+  Steps,
+  "issueTickets" | "voidTickets" | "findOrder" | "reserveRefund" | "dropRefund" | "isCheckoutRunning"
+>;
 
 export function ticketSteps(
   ticket: ServiceClient<TicketServiceService>,
@@ -37,11 +40,21 @@ export function ticketSteps(
       attempt([], async (options) => {
         try {
           const { order } = await ticket.getOrder({ checkoutId, userId: "" }, options);
-          return order && { seatIds: order.seats.map((seat) => seat.seatId), amountRefunded: order.amountRefunded };
+          if (!order) return undefined;
+          const { amountRefunded, userId: accountId } = order;
+          return { seatIds: order.seats.map((seat) => seat.seatId), amountRefunded, accountId };
         } catch (thrown) {
           if (thrown instanceof DomainError && thrown.code === "ORDER_NOT_FOUND") return undefined;
           throw thrown;
         }
+      }),
+
+    reserveRefund: ({ seatIds, ...step }) =>
+      attempt("all", (options) => ticket.reserveRefund({ ...step, seatIds: [...seatIds] }, options)),
+
+    dropRefund: (step) =>
+      attempt([], async (options) => {
+        await ticket.dropRefund(step, options);
       }),
 
     isCheckoutRunning: (checkoutId) => attempt([], () => isWorkflowRunning(checkoutWorkflowId(checkoutId))),

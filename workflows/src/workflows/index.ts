@@ -1,5 +1,6 @@
 // The workflows that a worker runs: each export is a workflow type.
 // biome-ignore-all lint/performance/noBarrelFile: Temporal's bundler wants one entry
+export { cancelEvent } from "./cancel-event.js";
 export { checkout } from "./checkout.js";
 export { reconcileInventory } from "./reconcile-inventory.js";
 export { refund } from "./refund.js";

@@ -80,6 +80,10 @@ type InHouse =
   | "issueTickets"
   | "voidTickets"
   | "findOrder"
+  | "reserveRefund"
+  | "dropRefund"
+  | "cancelEvent"
+  | "listClaimants"
   | "isCheckoutRunning";
 
 interface Step<Name extends keyof Steps> {

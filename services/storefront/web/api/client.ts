@@ -62,9 +62,18 @@ async function authorizedFetch(request: Request): Promise<Response> {
   const isSession = new URL(request.url).pathname.startsWith("/v1/sessions/refresh");
   const token = isSession ? undefined : await credentials.token(false);
   const first = await send(request, token);
-  if (first.status !== 401 || !token) return first;
+  if (first.status !== 401 || !token || !(await isAboutToken(first))) return first;
   const renewed = await credentials.token(true);
   return renewed ? await send(again, renewed) : first;
+}
+
+/** Or about a password, say: that is no reason to ask a second time. */
+async function isAboutToken(response: Response): Promise<boolean> {
+  const problem = (await response
+    .clone()
+    .json()
+    .catch(() => ({}))) as Problem;
+  return problem.code?.startsWith("TOKEN_") ?? true;
 }
 
 export const api = createClient<paths>({ baseUrl: location.origin, fetch: authorizedFetch });

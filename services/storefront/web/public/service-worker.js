@@ -1,12 +1,14 @@
 // Lets the shop's pages open without a connection, so that a ticket can be shown at the door. It keeps files of the pages only;
 // tickets are kept by kept-tickets.ts, and thrown away with the session.
-const kept = "onsale.pages.1";
+// Written by the build: its name, and the files that a ticket needs.
+const build = { id: "unbuilt", files: [] };
+const kept = `onsale.pages.${build.id}`;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
     (async () => {
       const cache = await caches.open(kept);
-      await cache.addAll(["/", "/installation.json", "/icon.svg"]);
+      await cache.addAll(["/", "/installation.json", "/icon.svg", ...build.files]);
       await self.skipWaiting();
     })(),
   );

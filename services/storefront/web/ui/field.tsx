@@ -1,5 +1,5 @@
 // A labelled input; what is wrong with it is said beside it, also to a screen reader.
-import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useId } from "react";
+import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useEffect, useId, useRef } from "react";
 
 const box = "min-h-11 w-full rounded-lg border border-line bg-paper px-3 py-2 text-ink placeholder:text-soft";
 
@@ -12,12 +12,18 @@ export function Field({
 }: InputHTMLAttributes<HTMLInputElement> & { label: string; hint?: string | undefined; problem?: string | undefined }) {
   const id = useId();
   const told = problem ?? hint;
+  const input = useRef<HTMLInputElement>(null);
+  // Whoever sent the form is led to what has to be mended.
+  useEffect(() => {
+    if (problem) input.current?.focus();
+  }, [problem]);
   return (
     <div className={className}>
       <label htmlFor={id} className="mb-1 block text-sm font-semibold">
         {label}
       </label>
       <input
+        ref={input}
         id={id}
         className={box}
         aria-invalid={problem ? true : undefined}
@@ -49,5 +55,27 @@ export function Choice({
         {children}
       </select>
     </div>
+  );
+}
+
+export function Check({
+  label,
+  checked,
+  onChange,
+}: {
+  label: string;
+  checked: boolean;
+  onChange: (checked: boolean) => void;
+}) {
+  return (
+    <label className="flex min-h-11 items-center gap-3 text-sm">
+      <input
+        type="checkbox"
+        className="size-5 shrink-0"
+        checked={checked}
+        onChange={(change) => onChange(change.target.checked)}
+      />
+      {label}
+    </label>
   );
 }

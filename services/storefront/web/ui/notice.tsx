@@ -1,6 +1,7 @@
 // What the page has to say: a problem, a warning, good news, or that there is nothing. And grey shapes while it loads.
 import type { ReactNode } from "react";
-import { ApiError } from "../api/client.js";
+import type { ApiError } from "../api/client.js";
+import { isOffline, refusalText } from "../refusal-text.js";
 import { useText } from "../text.js";
 import { Button } from "./button.js";
 
@@ -32,8 +33,7 @@ export function Notice({
 export function useErrorText(): (error: unknown) => { title: string; text: string } {
   const text = useText();
   return (error) => {
-    if (error instanceof ApiError && error.code !== "OFFLINE")
-      return { title: text("errorTitle"), text: error.message };
+    if (!isOffline(error)) return { title: text("errorTitle"), text: refusalText(text, error as ApiError) };
     return { title: text("offlineTitle"), text: text("offlineText") };
   };
 }

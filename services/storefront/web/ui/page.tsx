@@ -1,12 +1,41 @@
 // The frame of every page: header, content, footer, and where the keyboard goes after a change of page.
-import { type ReactNode, useEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useLayoutEffect, useRef, useSyncExternalStore } from "react";
 import { Link, useLocation } from "wouter";
 import { useSession } from "../session.js";
 import { chooseLanguage, type Language, languages, useText } from "../text.js";
 
-export function Frame({ children }: { children: ReactNode }) {
+/** What had the focus when the page was left: the new one may take it from there, and from nowhere else. */
+let leftFrom: Element | null = null;
+/** The first page is the browser's affair: its keyboard begins above everything, at the link that skips to the content. */
+let isFirstPage = true;
+
+/** A new page begins at its top; going back returns to where one was, which the browser does by itself. */
+function useFreshStart(): void {
+  const [page] = useLocation();
+  const shown = useRef(page);
+  const isBack = useRef(false);
+  useEffect(() => {
+    const back = () => {
+      isBack.current = true;
+    };
+    addEventListener("popstate", back);
+    return () => removeEventListener("popstate", back);
+  }, []);
+  useLayoutEffect(() => {
+    if (shown.current === page) return;
+    shown.current = page;
+    isFirstPage = false;
+    if (!isBack.current) scrollTo(0, 0);
+    isBack.current = false;
+  }, [page]);
+  if (shown.current !== page) leftFrom = document.activeElement;
+}
+
+/** `strip`: what has to be seen on every page. */
+export function Frame({ children, strip }: { children: ReactNode; strip: ReactNode }) {
   const text = useText();
   const session = useSession();
+  useFreshStart();
   return (
     <>
       <a
@@ -18,7 +47,7 @@ export function Frame({ children }: { children: ReactNode }) {
       <header className="border-b border-line bg-paper">
         <nav
           aria-label={text("brand")}
-          className="mx-auto flex min-h-16 max-w-6xl flex-wrap items-center gap-x-3 gap-y-1 px-3 py-2 sm:gap-x-5 sm:px-4"
+          className="mx-auto flex min-h-16 max-w-6xl flex-wrap items-center justify-end gap-x-3 gap-y-1 px-3 py-2 sm:gap-x-5 sm:px-4"
         >
           <Link
             href="/"
@@ -32,6 +61,9 @@ export function Frame({ children }: { children: ReactNode }) {
               <NavLink to="/tickets">{text("navTickets")}</NavLink>
               <NavLink to="/orders">{text("navOrders")}</NavLink>
               <NavLink to="/account">{text("navAccount")}</NavLink>
+              {session.account.roles.some((role) => role === "organiser" || role === "operator") ? (
+                <NavLink to="/organiser">{text("organiserNav")}</NavLink>
+              ) : undefined}
             </>
           ) : session.kind === "out" ? (
             <>
@@ -43,6 +75,7 @@ export function Frame({ children }: { children: ReactNode }) {
           )}
         </nav>
       </header>
+      {strip}
       <main id="content" className="mx-auto max-w-6xl px-4 py-6">
         {children}
       </main>
@@ -70,15 +103,22 @@ function NavLink({ to, children }: { to: string; children: ReactNode }) {
 const themeKey = "onsale.theme";
 const themes = ["system", "light", "dark"] as const;
 
+const themeListeners = new Set<() => void>();
+const chosenTheme = () => localStorage.getItem(themeKey) ?? "system";
+
 export function applyTheme(): void {
   const theme = localStorage.getItem(themeKey);
   if (theme === "light" || theme === "dark") document.documentElement.dataset["theme"] = theme;
   else delete document.documentElement.dataset["theme"];
 }
 
-function Appearance() {
+/** Choosing the language and the theme; at the foot of each page and on the account's. */
+export function Appearance() {
   const text = useText();
-  const [theme, setTheme] = useState(localStorage.getItem(themeKey) ?? "system");
+  const theme = useSyncExternalStore((listener) => {
+    themeListeners.add(listener);
+    return () => themeListeners.delete(listener);
+  }, chosenTheme);
   const names = { system: text("themeSystem"), light: text("themeLight"), dark: text("themeDark") };
   return (
     <>
@@ -103,8 +143,8 @@ function Appearance() {
           value={theme}
           onChange={(change) => {
             localStorage.setItem(themeKey, change.target.value);
-            setTheme(change.target.value);
             applyTheme();
+            for (const listener of themeListeners) listener();
           }}
         >
           {themes.map((name) => (
@@ -125,8 +165,11 @@ export function Title({ children, page }: { children: ReactNode; page: string })
     document.title = `${page} · onsale`;
   }, [page]);
   useEffect(() => {
-    if (document.activeElement === document.body || document.activeElement === null)
+    if (isFirstPage) return;
+    const focused = document.activeElement;
+    if (focused === document.body || focused === null || focused === leftFrom)
       heading.current?.focus({ preventScroll: true });
+    leftFrom = null;
   }, []);
   return (
     <h1 ref={heading} tabIndex={-1} className="text-2xl font-extrabold tracking-tight outline-none sm:text-3xl">

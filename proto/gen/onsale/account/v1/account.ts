@@ -100,6 +100,29 @@ export interface SetRolesResponse {
   account: Account | undefined;
 }
 
+export interface ChangePasswordRequest {
+  accountId: string;
+  /** The session that goes on. */
+  sessionId: string;
+  currentPassword: string;
+  newPassword: string;
+  clientAddress: string;
+}
+
+export interface ChangePasswordResponse {
+}
+
+export interface FindAccountsRequest {
+  /** At most 100. */
+  accountIds: string[];
+  /** Exactly as it was signed up with, but for case. Empty: not asked for. */
+  email: string;
+}
+
+export interface FindAccountsResponse {
+  accounts: Account[];
+}
+
 export interface GetVerificationKeysRequest {
 }
 
@@ -1095,6 +1118,274 @@ export const SetRolesResponse: MessageFns<SetRolesResponse> = {
   },
 };
 
+function createBaseChangePasswordRequest(): ChangePasswordRequest {
+  return { accountId: "", sessionId: "", currentPassword: "", newPassword: "", clientAddress: "" };
+}
+
+export const ChangePasswordRequest: MessageFns<ChangePasswordRequest> = {
+  encode(message: ChangePasswordRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.accountId !== "") {
+      writer.uint32(10).string(message.accountId);
+    }
+    if (message.sessionId !== "") {
+      writer.uint32(18).string(message.sessionId);
+    }
+    if (message.currentPassword !== "") {
+      writer.uint32(26).string(message.currentPassword);
+    }
+    if (message.newPassword !== "") {
+      writer.uint32(34).string(message.newPassword);
+    }
+    if (message.clientAddress !== "") {
+      writer.uint32(42).string(message.clientAddress);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sessionId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.currentPassword = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.newPassword = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.clientAddress = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ChangePasswordRequest>): ChangePasswordRequest {
+    return ChangePasswordRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ChangePasswordRequest>): ChangePasswordRequest {
+    const message = createBaseChangePasswordRequest();
+    message.accountId = object.accountId ?? "";
+    message.sessionId = object.sessionId ?? "";
+    message.currentPassword = object.currentPassword ?? "";
+    message.newPassword = object.newPassword ?? "";
+    message.clientAddress = object.clientAddress ?? "";
+    return message;
+  },
+};
+
+function createBaseChangePasswordResponse(): ChangePasswordResponse {
+  return {};
+}
+
+export const ChangePasswordResponse: MessageFns<ChangePasswordResponse> = {
+  encode(_: ChangePasswordResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ChangePasswordResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseChangePasswordResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ChangePasswordResponse>): ChangePasswordResponse {
+    return ChangePasswordResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ChangePasswordResponse>): ChangePasswordResponse {
+    const message = createBaseChangePasswordResponse();
+    return message;
+  },
+};
+
+function createBaseFindAccountsRequest(): FindAccountsRequest {
+  return { accountIds: [], email: "" };
+}
+
+export const FindAccountsRequest: MessageFns<FindAccountsRequest> = {
+  encode(message: FindAccountsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.accountIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.email !== "") {
+      writer.uint32(18).string(message.email);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindAccountsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindAccountsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accountIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.email = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindAccountsRequest>): FindAccountsRequest {
+    return FindAccountsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindAccountsRequest>): FindAccountsRequest {
+    const message = createBaseFindAccountsRequest();
+    message.accountIds = object.accountIds?.map((e) => e) || [];
+    message.email = object.email ?? "";
+    return message;
+  },
+};
+
+function createBaseFindAccountsResponse(): FindAccountsResponse {
+  return { accounts: [] };
+}
+
+export const FindAccountsResponse: MessageFns<FindAccountsResponse> = {
+  encode(message: FindAccountsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.accounts) {
+      Account.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindAccountsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindAccountsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.accounts.push(Account.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindAccountsResponse>): FindAccountsResponse {
+    return FindAccountsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindAccountsResponse>): FindAccountsResponse {
+    const message = createBaseFindAccountsResponse();
+    message.accounts = object.accounts?.map((e) => Account.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseGetVerificationKeysRequest(): GetVerificationKeysRequest {
   return {};
 }
@@ -1257,6 +1548,32 @@ export const AccountServiceService = {
     responseSerialize: (value: SetRolesResponse): Buffer => Buffer.from(SetRolesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SetRolesResponse => SetRolesResponse.decode(value),
   },
+  /**
+   * Ends every session but the one that asks. The same again, with the answer lost, is fine.
+   * Refusals: PASSWORD_WRONG (of the present one), PASSWORD_WEAK, TOO_MANY_ATTEMPTS (counted as log-ins are), ACCOUNT_NOT_FOUND.
+   */
+  changePassword: {
+    path: "/onsale.account.v1.AccountService/ChangePassword" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ChangePasswordRequest): Buffer =>
+      Buffer.from(ChangePasswordRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ChangePasswordRequest => ChangePasswordRequest.decode(value),
+    responseSerialize: (value: ChangePasswordResponse): Buffer =>
+      Buffer.from(ChangePasswordResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ChangePasswordResponse => ChangePasswordResponse.decode(value),
+  },
+  /** For those who look after buyers: whose these ids are, and who has this e-mail. What is not there is left out. */
+  findAccounts: {
+    path: "/onsale.account.v1.AccountService/FindAccounts" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindAccountsRequest): Buffer => Buffer.from(FindAccountsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindAccountsRequest => FindAccountsRequest.decode(value),
+    responseSerialize: (value: FindAccountsResponse): Buffer =>
+      Buffer.from(FindAccountsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindAccountsResponse => FindAccountsResponse.decode(value),
+  },
   /** Public keys of access tokens (JWKS, JSON), those that are about to be used included. */
   getVerificationKeys: {
     path: "/onsale.account.v1.AccountService/GetVerificationKeys" as const,
@@ -1283,6 +1600,13 @@ export interface AccountServiceServer extends UntypedServiceImplementation {
   getAccount: handleUnaryCall<GetAccountRequest, GetAccountResponse>;
   /** Sets the roles of an account; for operators. */
   setRoles: handleUnaryCall<SetRolesRequest, SetRolesResponse>;
+  /**
+   * Ends every session but the one that asks. The same again, with the answer lost, is fine.
+   * Refusals: PASSWORD_WRONG (of the present one), PASSWORD_WEAK, TOO_MANY_ATTEMPTS (counted as log-ins are), ACCOUNT_NOT_FOUND.
+   */
+  changePassword: handleUnaryCall<ChangePasswordRequest, ChangePasswordResponse>;
+  /** For those who look after buyers: whose these ids are, and who has this e-mail. What is not there is left out. */
+  findAccounts: handleUnaryCall<FindAccountsRequest, FindAccountsResponse>;
   /** Public keys of access tokens (JWKS, JSON), those that are about to be used included. */
   getVerificationKeys: handleUnaryCall<GetVerificationKeysRequest, GetVerificationKeysResponse>;
 }
@@ -1382,6 +1706,41 @@ export interface AccountServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SetRolesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Ends every session but the one that asks. The same again, with the answer lost, is fine.
+   * Refusals: PASSWORD_WRONG (of the present one), PASSWORD_WEAK, TOO_MANY_ATTEMPTS (counted as log-ins are), ACCOUNT_NOT_FOUND.
+   */
+  changePassword(
+    request: ChangePasswordRequest,
+    callback: (error: ServiceError | null, response: ChangePasswordResponse) => void,
+  ): ClientUnaryCall;
+  changePassword(
+    request: ChangePasswordRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ChangePasswordResponse) => void,
+  ): ClientUnaryCall;
+  changePassword(
+    request: ChangePasswordRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ChangePasswordResponse) => void,
+  ): ClientUnaryCall;
+  /** For those who look after buyers: whose these ids are, and who has this e-mail. What is not there is left out. */
+  findAccounts(
+    request: FindAccountsRequest,
+    callback: (error: ServiceError | null, response: FindAccountsResponse) => void,
+  ): ClientUnaryCall;
+  findAccounts(
+    request: FindAccountsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindAccountsResponse) => void,
+  ): ClientUnaryCall;
+  findAccounts(
+    request: FindAccountsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindAccountsResponse) => void,
   ): ClientUnaryCall;
   /** Public keys of access tokens (JWKS, JSON), those that are about to be used included. */
   getVerificationKeys(

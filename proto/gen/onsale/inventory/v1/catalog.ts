@@ -82,6 +82,8 @@ export const EventStatus = {
   UNSPECIFIED: "EVENT_STATUS_UNSPECIFIED",
   DRAFT: "EVENT_STATUS_DRAFT",
   PUBLISHED: "EVENT_STATUS_PUBLISHED",
+  /** CANCELLED - It was published, and will not take place. */
+  CANCELLED: "EVENT_STATUS_CANCELLED",
 } as const;
 
 export type EventStatus = typeof EventStatus[keyof typeof EventStatus];
@@ -90,6 +92,7 @@ export namespace EventStatus {
   export type UNSPECIFIED = typeof EventStatus.UNSPECIFIED;
   export type DRAFT = typeof EventStatus.DRAFT;
   export type PUBLISHED = typeof EventStatus.PUBLISHED;
+  export type CANCELLED = typeof EventStatus.CANCELLED;
 }
 
 export function eventStatusFromJSON(object: any): EventStatus {
@@ -103,6 +106,9 @@ export function eventStatusFromJSON(object: any): EventStatus {
     case 2:
     case "EVENT_STATUS_PUBLISHED":
       return EventStatus.PUBLISHED;
+    case 3:
+    case "EVENT_STATUS_CANCELLED":
+      return EventStatus.CANCELLED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum EventStatus");
   }
@@ -116,6 +122,8 @@ export function eventStatusToNumber(object: EventStatus): number {
       return 1;
     case EventStatus.PUBLISHED:
       return 2;
+    case EventStatus.CANCELLED:
+      return 3;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum EventStatus");
   }
@@ -189,12 +197,20 @@ export interface Event {
   orphanRule: OrphanRule;
   /** Until then, accessible and companion seats go only to who asks for them. 0: until the event starts. */
   accessibleUntilMs: number;
+  /** Until then buyers may give their own orders back. 0: they may not. */
+  refundableUntilMs: number;
+  /** Set by the service, as status is; cancelled_at_ms is 0 for an event that is not cancelled. */
+  createdAtMs: number;
+  cancelledAtMs: number;
+  cancelReason: string;
 }
 
 export interface CreateEventRequest {
   /** status, capacity and layout_version are ignored. */
   event: Event | undefined;
   sections: Section[];
+  /** The sections in the words of whoever made the event (JSON); kept for GetOwnEvent, and not looked at. May be empty. */
+  layoutSource: string;
 }
 
 export interface CreateEventResponse {
@@ -251,6 +267,81 @@ export interface GetLayoutResponse {
   eventId: string;
   layoutVersion: string;
   sections: Section[];
+}
+
+export interface ListEventsRequest {
+  /** Whose; empty: everybody's, for an operator. */
+  organiserId: string;
+  /** Unspecified: all. */
+  status: EventStatus;
+  /** As in SearchEvents. */
+  query: string;
+  cursor: string;
+  /** 1 to 500; 0: 20. */
+  limit: number;
+}
+
+export interface ListEventsResponse {
+  events: Event[];
+  /** Empty on the last page. */
+  nextCursor: string;
+}
+
+export interface GetOwnEventRequest {
+  eventId: string;
+  /** The organiser who asks; empty for an operator. */
+  organiserId: string;
+}
+
+export interface GetOwnEventResponse {
+  event: Event | undefined;
+  sections: Section[];
+  /** As CreateEvent got it; empty for events from before there was this. */
+  layoutSource: string;
+}
+
+export interface GetEventsRequest {
+  /** At most 100. */
+  eventIds: string[];
+}
+
+export interface GetEventsResponse {
+  events: Event[];
+}
+
+export interface CancelEventRequest {
+  eventId: string;
+  /** The organiser who asks; empty for an operator. */
+  organiserId: string;
+  reason: string;
+}
+
+export interface CancelEventResponse {
+  event: Event | undefined;
+}
+
+export interface ListClaimantsRequest {
+  eventId: string;
+  cursor: string;
+  /** Claims that are looked at, 1 to 1000; 0: 500. */
+  limit: number;
+}
+
+export interface ListClaimantsResponse {
+  /** Each once. May be empty before the last page: organisers' blocks are claims of nobody. */
+  checkoutIds: string[];
+  /** Empty on the last page. */
+  nextCursor: string;
+}
+
+export interface CountHoldsRequest {
+  eventId: string;
+}
+
+export interface CountHoldsResponse {
+  /** Holds that were given, and those that were refused because others were quicker. A retry may count twice. */
+  won: number;
+  lost: number;
 }
 
 function createBaseVenue(): Venue {
@@ -772,6 +863,10 @@ function createBaseEvent(): Event {
     layoutVersion: "",
     orphanRule: OrphanRule.UNSPECIFIED,
     accessibleUntilMs: 0,
+    refundableUntilMs: 0,
+    createdAtMs: 0,
+    cancelledAtMs: 0,
+    cancelReason: "",
   };
 }
 
@@ -824,6 +919,18 @@ export const Event: MessageFns<Event> = {
     }
     if (message.accessibleUntilMs !== 0) {
       writer.uint32(128).int64(message.accessibleUntilMs);
+    }
+    if (message.refundableUntilMs !== 0) {
+      writer.uint32(136).int64(message.refundableUntilMs);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(144).int64(message.createdAtMs);
+    }
+    if (message.cancelledAtMs !== 0) {
+      writer.uint32(152).int64(message.cancelledAtMs);
+    }
+    if (message.cancelReason !== "") {
+      writer.uint32(162).string(message.cancelReason);
     }
     return writer;
   },
@@ -969,6 +1076,38 @@ export const Event: MessageFns<Event> = {
             message.accessibleUntilMs = longToNumber(reader.int64());
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.refundableUntilMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.cancelledAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.cancelReason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1002,12 +1141,16 @@ export const Event: MessageFns<Event> = {
     message.layoutVersion = object.layoutVersion ?? "";
     message.orphanRule = object.orphanRule ?? OrphanRule.UNSPECIFIED;
     message.accessibleUntilMs = object.accessibleUntilMs ?? 0;
+    message.refundableUntilMs = object.refundableUntilMs ?? 0;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.cancelledAtMs = object.cancelledAtMs ?? 0;
+    message.cancelReason = object.cancelReason ?? "";
     return message;
   },
 };
 
 function createBaseCreateEventRequest(): CreateEventRequest {
-  return { event: undefined, sections: [] };
+  return { event: undefined, sections: [], layoutSource: "" };
 }
 
 export const CreateEventRequest: MessageFns<CreateEventRequest> = {
@@ -1017,6 +1160,9 @@ export const CreateEventRequest: MessageFns<CreateEventRequest> = {
     }
     for (const v of message.sections) {
       Section.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.layoutSource !== "") {
+      writer.uint32(26).string(message.layoutSource);
     }
     return writer;
   },
@@ -1050,6 +1196,14 @@ export const CreateEventRequest: MessageFns<CreateEventRequest> = {
             message.sections.push(Section.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.layoutSource = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1069,6 +1223,7 @@ export const CreateEventRequest: MessageFns<CreateEventRequest> = {
     const message = createBaseCreateEventRequest();
     message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
     message.sections = object.sections?.map((e) => Section.fromPartial(e)) || [];
+    message.layoutSource = object.layoutSource ?? "";
     return message;
   },
 };
@@ -1712,6 +1867,834 @@ export const GetLayoutResponse: MessageFns<GetLayoutResponse> = {
   },
 };
 
+function createBaseListEventsRequest(): ListEventsRequest {
+  return { organiserId: "", status: EventStatus.UNSPECIFIED, query: "", cursor: "", limit: 0 };
+}
+
+export const ListEventsRequest: MessageFns<ListEventsRequest> = {
+  encode(message: ListEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.organiserId !== "") {
+      writer.uint32(10).string(message.organiserId);
+    }
+    if (message.status !== EventStatus.UNSPECIFIED) {
+      writer.uint32(16).int32(eventStatusToNumber(message.status));
+    }
+    if (message.query !== "") {
+      writer.uint32(26).string(message.query);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(34).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(40).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.organiserId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.status = eventStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.query = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListEventsRequest>): ListEventsRequest {
+    return ListEventsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListEventsRequest>): ListEventsRequest {
+    const message = createBaseListEventsRequest();
+    message.organiserId = object.organiserId ?? "";
+    message.status = object.status ?? EventStatus.UNSPECIFIED;
+    message.query = object.query ?? "";
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListEventsResponse(): ListEventsResponse {
+  return { events: [], nextCursor: "" };
+}
+
+export const ListEventsResponse: MessageFns<ListEventsResponse> = {
+  encode(message: ListEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListEventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListEventsResponse>): ListEventsResponse {
+    return ListEventsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListEventsResponse>): ListEventsResponse {
+    const message = createBaseListEventsResponse();
+    message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseGetOwnEventRequest(): GetOwnEventRequest {
+  return { eventId: "", organiserId: "" };
+}
+
+export const GetOwnEventRequest: MessageFns<GetOwnEventRequest> = {
+  encode(message: GetOwnEventRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    if (message.organiserId !== "") {
+      writer.uint32(18).string(message.organiserId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetOwnEventRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetOwnEventRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.organiserId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetOwnEventRequest>): GetOwnEventRequest {
+    return GetOwnEventRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetOwnEventRequest>): GetOwnEventRequest {
+    const message = createBaseGetOwnEventRequest();
+    message.eventId = object.eventId ?? "";
+    message.organiserId = object.organiserId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetOwnEventResponse(): GetOwnEventResponse {
+  return { event: undefined, sections: [], layoutSource: "" };
+}
+
+export const GetOwnEventResponse: MessageFns<GetOwnEventResponse> = {
+  encode(message: GetOwnEventResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.event !== undefined) {
+      Event.encode(message.event, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.sections) {
+      Section.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.layoutSource !== "") {
+      writer.uint32(26).string(message.layoutSource);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetOwnEventResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetOwnEventResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = Event.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sections.push(Section.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.layoutSource = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetOwnEventResponse>): GetOwnEventResponse {
+    return GetOwnEventResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetOwnEventResponse>): GetOwnEventResponse {
+    const message = createBaseGetOwnEventResponse();
+    message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
+    message.sections = object.sections?.map((e) => Section.fromPartial(e)) || [];
+    message.layoutSource = object.layoutSource ?? "";
+    return message;
+  },
+};
+
+function createBaseGetEventsRequest(): GetEventsRequest {
+  return { eventIds: [] };
+}
+
+export const GetEventsRequest: MessageFns<GetEventsRequest> = {
+  encode(message: GetEventsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.eventIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetEventsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetEventsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetEventsRequest>): GetEventsRequest {
+    return GetEventsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetEventsRequest>): GetEventsRequest {
+    const message = createBaseGetEventsRequest();
+    message.eventIds = object.eventIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseGetEventsResponse(): GetEventsResponse {
+  return { events: [] };
+}
+
+export const GetEventsResponse: MessageFns<GetEventsResponse> = {
+  encode(message: GetEventsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.events) {
+      Event.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetEventsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetEventsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.events.push(Event.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetEventsResponse>): GetEventsResponse {
+    return GetEventsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetEventsResponse>): GetEventsResponse {
+    const message = createBaseGetEventsResponse();
+    message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseCancelEventRequest(): CancelEventRequest {
+  return { eventId: "", organiserId: "", reason: "" };
+}
+
+export const CancelEventRequest: MessageFns<CancelEventRequest> = {
+  encode(message: CancelEventRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    if (message.organiserId !== "") {
+      writer.uint32(18).string(message.organiserId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelEventRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelEventRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.organiserId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelEventRequest>): CancelEventRequest {
+    return CancelEventRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelEventRequest>): CancelEventRequest {
+    const message = createBaseCancelEventRequest();
+    message.eventId = object.eventId ?? "";
+    message.organiserId = object.organiserId ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseCancelEventResponse(): CancelEventResponse {
+  return { event: undefined };
+}
+
+export const CancelEventResponse: MessageFns<CancelEventResponse> = {
+  encode(message: CancelEventResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.event !== undefined) {
+      Event.encode(message.event, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CancelEventResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCancelEventResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = Event.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CancelEventResponse>): CancelEventResponse {
+    return CancelEventResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CancelEventResponse>): CancelEventResponse {
+    const message = createBaseCancelEventResponse();
+    message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
+    return message;
+  },
+};
+
+function createBaseListClaimantsRequest(): ListClaimantsRequest {
+  return { eventId: "", cursor: "", limit: 0 };
+}
+
+export const ListClaimantsRequest: MessageFns<ListClaimantsRequest> = {
+  encode(message: ListClaimantsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListClaimantsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListClaimantsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListClaimantsRequest>): ListClaimantsRequest {
+    return ListClaimantsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListClaimantsRequest>): ListClaimantsRequest {
+    const message = createBaseListClaimantsRequest();
+    message.eventId = object.eventId ?? "";
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListClaimantsResponse(): ListClaimantsResponse {
+  return { checkoutIds: [], nextCursor: "" };
+}
+
+export const ListClaimantsResponse: MessageFns<ListClaimantsResponse> = {
+  encode(message: ListClaimantsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.checkoutIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListClaimantsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListClaimantsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListClaimantsResponse>): ListClaimantsResponse {
+    return ListClaimantsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListClaimantsResponse>): ListClaimantsResponse {
+    const message = createBaseListClaimantsResponse();
+    message.checkoutIds = object.checkoutIds?.map((e) => e) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseCountHoldsRequest(): CountHoldsRequest {
+  return { eventId: "" };
+}
+
+export const CountHoldsRequest: MessageFns<CountHoldsRequest> = {
+  encode(message: CountHoldsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountHoldsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountHoldsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CountHoldsRequest>): CountHoldsRequest {
+    return CountHoldsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CountHoldsRequest>): CountHoldsRequest {
+    const message = createBaseCountHoldsRequest();
+    message.eventId = object.eventId ?? "";
+    return message;
+  },
+};
+
+function createBaseCountHoldsResponse(): CountHoldsResponse {
+  return { won: 0, lost: 0 };
+}
+
+export const CountHoldsResponse: MessageFns<CountHoldsResponse> = {
+  encode(message: CountHoldsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.won !== 0) {
+      writer.uint32(8).int64(message.won);
+    }
+    if (message.lost !== 0) {
+      writer.uint32(16).int64(message.lost);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountHoldsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountHoldsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.won = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.lost = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CountHoldsResponse>): CountHoldsResponse {
+    return CountHoldsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CountHoldsResponse>): CountHoldsResponse {
+    const message = createBaseCountHoldsResponse();
+    message.won = object.won ?? 0;
+    message.lost = object.lost ?? 0;
+    return message;
+  },
+};
+
 /** Events: what is for sale, where, when, for how much. */
 export type CatalogServiceService = typeof CatalogServiceService;
 export const CatalogServiceService = {
@@ -1766,6 +2749,70 @@ export const CatalogServiceService = {
     responseSerialize: (value: GetLayoutResponse): Buffer => Buffer.from(GetLayoutResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetLayoutResponse => GetLayoutResponse.decode(value),
   },
+  /** An organiser's events in any status, newest first. */
+  listEvents: {
+    path: "/onsale.inventory.v1.CatalogService/ListEvents" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListEventsRequest): Buffer => Buffer.from(ListEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListEventsRequest => ListEventsRequest.decode(value),
+    responseSerialize: (value: ListEventsResponse): Buffer => Buffer.from(ListEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListEventsResponse => ListEventsResponse.decode(value),
+  },
+  /** An organiser's event, with its layout. Refusal: EVENT_NOT_FOUND, also for another's. */
+  getOwnEvent: {
+    path: "/onsale.inventory.v1.CatalogService/GetOwnEvent" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetOwnEventRequest): Buffer => Buffer.from(GetOwnEventRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetOwnEventRequest => GetOwnEventRequest.decode(value),
+    responseSerialize: (value: GetOwnEventResponse): Buffer => Buffer.from(GetOwnEventResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetOwnEventResponse => GetOwnEventResponse.decode(value),
+  },
+  /** Those of these events that are not drafts, in any order. */
+  getEvents: {
+    path: "/onsale.inventory.v1.CatalogService/GetEvents" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetEventsRequest): Buffer => Buffer.from(GetEventsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetEventsRequest => GetEventsRequest.decode(value),
+    responseSerialize: (value: GetEventsResponse): Buffer => Buffer.from(GetEventsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetEventsResponse => GetEventsResponse.decode(value),
+  },
+  /**
+   * Takes an event off the sale, for good: its seats can't be held or bought any more. Cancelling twice is the same as once.
+   * Refusals: EVENT_NOT_FOUND, also for another's; EVENT_IS_DRAFT.
+   */
+  cancelEvent: {
+    path: "/onsale.inventory.v1.CatalogService/CancelEvent" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CancelEventRequest): Buffer => Buffer.from(CancelEventRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CancelEventRequest => CancelEventRequest.decode(value),
+    responseSerialize: (value: CancelEventResponse): Buffer => Buffer.from(CancelEventResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CancelEventResponse => CancelEventResponse.decode(value),
+  },
+  /** Which checkouts have claims in an event; an order stands behind each, or will in a moment, or the claim goes away. */
+  listClaimants: {
+    path: "/onsale.inventory.v1.CatalogService/ListClaimants" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListClaimantsRequest): Buffer => Buffer.from(ListClaimantsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListClaimantsRequest => ListClaimantsRequest.decode(value),
+    responseSerialize: (value: ListClaimantsResponse): Buffer =>
+      Buffer.from(ListClaimantsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListClaimantsResponse => ListClaimantsResponse.decode(value),
+  },
+  /** How the race for an event's seats went, as counted in Valkey: lost with it, and good to a second. */
+  countHolds: {
+    path: "/onsale.inventory.v1.CatalogService/CountHolds" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CountHoldsRequest): Buffer => Buffer.from(CountHoldsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CountHoldsRequest => CountHoldsRequest.decode(value),
+    responseSerialize: (value: CountHoldsResponse): Buffer => Buffer.from(CountHoldsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CountHoldsResponse => CountHoldsResponse.decode(value),
+  },
 } as const;
 
 export interface CatalogServiceServer extends UntypedServiceImplementation {
@@ -1778,6 +2825,21 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   searchEvents: handleUnaryCall<SearchEventsRequest, SearchEventsResponse>;
   /** The seats in layout order: the order of the bits in GetSeatStates. */
   getLayout: handleUnaryCall<GetLayoutRequest, GetLayoutResponse>;
+  /** An organiser's events in any status, newest first. */
+  listEvents: handleUnaryCall<ListEventsRequest, ListEventsResponse>;
+  /** An organiser's event, with its layout. Refusal: EVENT_NOT_FOUND, also for another's. */
+  getOwnEvent: handleUnaryCall<GetOwnEventRequest, GetOwnEventResponse>;
+  /** Those of these events that are not drafts, in any order. */
+  getEvents: handleUnaryCall<GetEventsRequest, GetEventsResponse>;
+  /**
+   * Takes an event off the sale, for good: its seats can't be held or bought any more. Cancelling twice is the same as once.
+   * Refusals: EVENT_NOT_FOUND, also for another's; EVENT_IS_DRAFT.
+   */
+  cancelEvent: handleUnaryCall<CancelEventRequest, CancelEventResponse>;
+  /** Which checkouts have claims in an event; an order stands behind each, or will in a moment, or the claim goes away. */
+  listClaimants: handleUnaryCall<ListClaimantsRequest, ListClaimantsResponse>;
+  /** How the race for an event's seats went, as counted in Valkey: lost with it, and good to a second. */
+  countHolds: handleUnaryCall<CountHoldsRequest, CountHoldsResponse>;
 }
 
 export interface CatalogServiceClient extends Client {
@@ -1859,6 +2921,105 @@ export interface CatalogServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetLayoutResponse) => void,
+  ): ClientUnaryCall;
+  /** An organiser's events in any status, newest first. */
+  listEvents(
+    request: ListEventsRequest,
+    callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  listEvents(
+    request: ListEventsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  listEvents(
+    request: ListEventsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListEventsResponse) => void,
+  ): ClientUnaryCall;
+  /** An organiser's event, with its layout. Refusal: EVENT_NOT_FOUND, also for another's. */
+  getOwnEvent(
+    request: GetOwnEventRequest,
+    callback: (error: ServiceError | null, response: GetOwnEventResponse) => void,
+  ): ClientUnaryCall;
+  getOwnEvent(
+    request: GetOwnEventRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetOwnEventResponse) => void,
+  ): ClientUnaryCall;
+  getOwnEvent(
+    request: GetOwnEventRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetOwnEventResponse) => void,
+  ): ClientUnaryCall;
+  /** Those of these events that are not drafts, in any order. */
+  getEvents(
+    request: GetEventsRequest,
+    callback: (error: ServiceError | null, response: GetEventsResponse) => void,
+  ): ClientUnaryCall;
+  getEvents(
+    request: GetEventsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetEventsResponse) => void,
+  ): ClientUnaryCall;
+  getEvents(
+    request: GetEventsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetEventsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes an event off the sale, for good: its seats can't be held or bought any more. Cancelling twice is the same as once.
+   * Refusals: EVENT_NOT_FOUND, also for another's; EVENT_IS_DRAFT.
+   */
+  cancelEvent(
+    request: CancelEventRequest,
+    callback: (error: ServiceError | null, response: CancelEventResponse) => void,
+  ): ClientUnaryCall;
+  cancelEvent(
+    request: CancelEventRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CancelEventResponse) => void,
+  ): ClientUnaryCall;
+  cancelEvent(
+    request: CancelEventRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CancelEventResponse) => void,
+  ): ClientUnaryCall;
+  /** Which checkouts have claims in an event; an order stands behind each, or will in a moment, or the claim goes away. */
+  listClaimants(
+    request: ListClaimantsRequest,
+    callback: (error: ServiceError | null, response: ListClaimantsResponse) => void,
+  ): ClientUnaryCall;
+  listClaimants(
+    request: ListClaimantsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListClaimantsResponse) => void,
+  ): ClientUnaryCall;
+  listClaimants(
+    request: ListClaimantsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListClaimantsResponse) => void,
+  ): ClientUnaryCall;
+  /** How the race for an event's seats went, as counted in Valkey: lost with it, and good to a second. */
+  countHolds(
+    request: CountHoldsRequest,
+    callback: (error: ServiceError | null, response: CountHoldsResponse) => void,
+  ): ClientUnaryCall;
+  countHolds(
+    request: CountHoldsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CountHoldsResponse) => void,
+  ): ClientUnaryCall;
+  countHolds(
+    request: CountHoldsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CountHoldsResponse) => void,
   ): ClientUnaryCall;
 }
 

@@ -107,7 +107,11 @@ export interface HoldCall {
   /** For so long the caller waits, from when this was written. Relative, since clocks differ. */
   patienceMs: number;
   requestId: string;
-  request: HoldRequest | undefined;
+  request:
+    | HoldRequest
+    | undefined;
+  /** W3C traceparent of the caller; empty unless the call is traced. */
+  traceparent: string;
 }
 
 export interface HoldCalls {
@@ -938,7 +942,7 @@ export const HoldResponse: MessageFns<HoldResponse> = {
 };
 
 function createBaseHoldCall(): HoldCall {
-  return { id: 0, patienceMs: 0, requestId: "", request: undefined };
+  return { id: 0, patienceMs: 0, requestId: "", request: undefined, traceparent: "" };
 }
 
 export const HoldCall: MessageFns<HoldCall> = {
@@ -954,6 +958,9 @@ export const HoldCall: MessageFns<HoldCall> = {
     }
     if (message.request !== undefined) {
       HoldRequest.encode(message.request, writer.uint32(34).fork()).join();
+    }
+    if (message.traceparent !== "") {
+      writer.uint32(42).string(message.traceparent);
     }
     return writer;
   },
@@ -1003,6 +1010,14 @@ export const HoldCall: MessageFns<HoldCall> = {
             message.request = HoldRequest.decode(reader, reader.uint32());
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.traceparent = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1026,6 +1041,7 @@ export const HoldCall: MessageFns<HoldCall> = {
     message.request = (object.request !== undefined && object.request !== null)
       ? HoldRequest.fromPartial(object.request)
       : undefined;
+    message.traceparent = object.traceparent ?? "";
     return message;
   },
 };
@@ -2169,7 +2185,7 @@ export const SeatServiceService = {
    * Takes all of the seats or none. The same checkout id again gives the same hold.
    * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
    * SEAT_ORPHANED (details.orphans and .alternative), SEAT_ACCESSIBLE (details.seats), LAYOUT_CHANGED (details.layoutVersion),
-   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
+   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_CANCELLED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
    * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold: {
@@ -2257,7 +2273,7 @@ export interface SeatServiceServer extends UntypedServiceImplementation {
    * Takes all of the seats or none. The same checkout id again gives the same hold.
    * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
    * SEAT_ORPHANED (details.orphans and .alternative), SEAT_ACCESSIBLE (details.seats), LAYOUT_CHANGED (details.layoutVersion),
-   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
+   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_CANCELLED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
    * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold: handleUnaryCall<HoldRequest, HoldResponse>;
@@ -2285,7 +2301,7 @@ export interface SeatServiceClient extends Client {
    * Takes all of the seats or none. The same checkout id again gives the same hold.
    * Refusals: SEAT_TAKEN (details.seats), NOT_ENOUGH_SEATS, SEAT_UNKNOWN, SECTION_UNKNOWN, SEAT_LIMIT_EXCEEDED,
    * SEAT_ORPHANED (details.orphans and .alternative), SEAT_ACCESSIBLE (details.seats), LAYOUT_CHANGED (details.layoutVersion),
-   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
+   * SALE_NOT_OPEN (details.onSaleAt), SALE_ENDED, EVENT_CANCELLED, EVENT_NOT_FOUND, INVENTORY_REBUILDING (try again), HOLD_EXPIRED (the
    * checkout's hold has ended: it takes nothing again), IDEMPOTENCY_KEY_REUSED (the checkout holds other seats).
    */
   hold(request: HoldRequest, callback: (error: ServiceError | null, response: HoldResponse) => void): ClientUnaryCall;

@@ -161,6 +161,17 @@ export interface Order {
   status: OrderStatus;
   createdAtMs: number;
   ticketIds: string[];
+  /** Those whose money went back, oldest first. */
+  refunds: OrderRefund[];
+  /** Of refunds that are under way. */
+  refundingSeatIds: string[];
+}
+
+export interface OrderRefund {
+  refundId: string;
+  amount: number;
+  seatIds: string[];
+  atMs: number;
 }
 
 export interface IssueTicketsRequest {
@@ -230,11 +241,101 @@ export interface GetOrderResponse {
   order: Order | undefined;
 }
 
+export interface FindOrdersRequest {
+  /** At most 500. */
+  checkoutIds: string[];
+}
+
+export interface FindOrdersResponse {
+  orders: Order[];
+}
+
 export interface GetVerificationKeysRequest {
 }
 
 export interface GetVerificationKeysResponse {
   jwksJson: string;
+}
+
+export interface SearchOrdersRequest {
+  /** At most 500; none: of all events, for an operator. */
+  eventIds: string[];
+  /** Unspecified: all. */
+  status: OrderStatus;
+  /** At most one of these four is set. */
+  checkoutId: string;
+  ticketId: string;
+  userId: string;
+  /** Only together with events. */
+  seatId: string;
+  cursor: string;
+  /** 1 to 100; 0: 20. */
+  limit: number;
+}
+
+export interface SearchOrdersResponse {
+  orders: Order[];
+  nextCursor: string;
+}
+
+export interface GetSalesRequest {
+  eventId: string;
+}
+
+export interface TierSales {
+  tierId: string;
+  /** Tickets that are valid, and what they cost. */
+  sold: number;
+  amount: number;
+}
+
+export interface SalesPoint {
+  atMs: number;
+  /** Sold between then and the next point, whether or not it was given back later. */
+  sold: number;
+  amount: number;
+}
+
+export interface GetSalesResponse {
+  asOfMs: number;
+  /** Of orders: what was paid, and what went back. */
+  gross: number;
+  refunded: number;
+  orders: number;
+  /** Orders of which nothing is left. */
+  ordersRefunded: number;
+  /** That are valid. */
+  tickets: number;
+  refunds: number;
+  tiers: TierSales[];
+  /** At most 120, evenly spaced. */
+  series: SalesPoint[];
+  seriesStepMs: number;
+}
+
+export interface ReserveRefundRequest {
+  checkoutId: string;
+  refundId: string;
+  /** Empty: all that are left. */
+  seatIds: string[];
+  /** 0: all the money that is left. */
+  amount: number;
+  /** More money may go back for seats that were given back before. */
+  again: boolean;
+}
+
+export interface ReserveRefundResponse {
+  /** What is given back. */
+  seatIds: string[];
+  amount: number;
+}
+
+export interface DropRefundRequest {
+  checkoutId: string;
+  refundId: string;
+}
+
+export interface DropRefundResponse {
 }
 
 function createBaseTicketEvent(): TicketEvent {
@@ -655,6 +756,8 @@ function createBaseOrder(): Order {
     status: OrderStatus.UNSPECIFIED,
     createdAtMs: 0,
     ticketIds: [],
+    refunds: [],
+    refundingSeatIds: [],
   };
 }
 
@@ -689,6 +792,12 @@ export const Order: MessageFns<Order> = {
     }
     for (const v of message.ticketIds) {
       writer.uint32(82).string(v!);
+    }
+    for (const v of message.refunds) {
+      OrderRefund.encode(v!, writer.uint32(90).fork()).join();
+    }
+    for (const v of message.refundingSeatIds) {
+      writer.uint32(98).string(v!);
     }
     return writer;
   },
@@ -786,6 +895,22 @@ export const Order: MessageFns<Order> = {
             message.ticketIds.push(reader.string());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.refunds.push(OrderRefund.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.refundingSeatIds.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -815,6 +940,99 @@ export const Order: MessageFns<Order> = {
     message.status = object.status ?? OrderStatus.UNSPECIFIED;
     message.createdAtMs = object.createdAtMs ?? 0;
     message.ticketIds = object.ticketIds?.map((e) => e) || [];
+    message.refunds = object.refunds?.map((e) => OrderRefund.fromPartial(e)) || [];
+    message.refundingSeatIds = object.refundingSeatIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseOrderRefund(): OrderRefund {
+  return { refundId: "", amount: 0, seatIds: [], atMs: 0 };
+}
+
+export const OrderRefund: MessageFns<OrderRefund> = {
+  encode(message: OrderRefund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refundId !== "") {
+      writer.uint32(10).string(message.refundId);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(16).int64(message.amount);
+    }
+    for (const v of message.seatIds) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.atMs !== 0) {
+      writer.uint32(32).int64(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderRefund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.seatIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.atMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<OrderRefund>): OrderRefund {
+    return OrderRefund.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OrderRefund>): OrderRefund {
+    const message = createBaseOrderRefund();
+    message.refundId = object.refundId ?? "";
+    message.amount = object.amount ?? 0;
+    message.seatIds = object.seatIds?.map((e) => e) || [];
+    message.atMs = object.atMs ?? 0;
     return message;
   },
 };
@@ -1675,6 +1893,116 @@ export const GetOrderResponse: MessageFns<GetOrderResponse> = {
   },
 };
 
+function createBaseFindOrdersRequest(): FindOrdersRequest {
+  return { checkoutIds: [] };
+}
+
+export const FindOrdersRequest: MessageFns<FindOrdersRequest> = {
+  encode(message: FindOrdersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.checkoutIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindOrdersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindOrdersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindOrdersRequest>): FindOrdersRequest {
+    return FindOrdersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindOrdersRequest>): FindOrdersRequest {
+    const message = createBaseFindOrdersRequest();
+    message.checkoutIds = object.checkoutIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFindOrdersResponse(): FindOrdersResponse {
+  return { orders: [] };
+}
+
+export const FindOrdersResponse: MessageFns<FindOrdersResponse> = {
+  encode(message: FindOrdersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.orders) {
+      Order.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindOrdersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindOrdersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orders.push(Order.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindOrdersResponse>): FindOrdersResponse {
+    return FindOrdersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindOrdersResponse>): FindOrdersResponse {
+    const message = createBaseFindOrdersResponse();
+    message.orders = object.orders?.map((e) => Order.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseGetVerificationKeysRequest(): GetVerificationKeysRequest {
   return {};
 }
@@ -1773,6 +2101,888 @@ export const GetVerificationKeysResponse: MessageFns<GetVerificationKeysResponse
   },
 };
 
+function createBaseSearchOrdersRequest(): SearchOrdersRequest {
+  return {
+    eventIds: [],
+    status: OrderStatus.UNSPECIFIED,
+    checkoutId: "",
+    ticketId: "",
+    userId: "",
+    seatId: "",
+    cursor: "",
+    limit: 0,
+  };
+}
+
+export const SearchOrdersRequest: MessageFns<SearchOrdersRequest> = {
+  encode(message: SearchOrdersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.eventIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.status !== OrderStatus.UNSPECIFIED) {
+      writer.uint32(16).int32(orderStatusToNumber(message.status));
+    }
+    if (message.checkoutId !== "") {
+      writer.uint32(26).string(message.checkoutId);
+    }
+    if (message.ticketId !== "") {
+      writer.uint32(34).string(message.ticketId);
+    }
+    if (message.userId !== "") {
+      writer.uint32(42).string(message.userId);
+    }
+    if (message.seatId !== "") {
+      writer.uint32(50).string(message.seatId);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(58).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(64).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchOrdersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchOrdersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.status = orderStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ticketId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.seatId = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SearchOrdersRequest>): SearchOrdersRequest {
+    return SearchOrdersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SearchOrdersRequest>): SearchOrdersRequest {
+    const message = createBaseSearchOrdersRequest();
+    message.eventIds = object.eventIds?.map((e) => e) || [];
+    message.status = object.status ?? OrderStatus.UNSPECIFIED;
+    message.checkoutId = object.checkoutId ?? "";
+    message.ticketId = object.ticketId ?? "";
+    message.userId = object.userId ?? "";
+    message.seatId = object.seatId ?? "";
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseSearchOrdersResponse(): SearchOrdersResponse {
+  return { orders: [], nextCursor: "" };
+}
+
+export const SearchOrdersResponse: MessageFns<SearchOrdersResponse> = {
+  encode(message: SearchOrdersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.orders) {
+      Order.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SearchOrdersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSearchOrdersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orders.push(Order.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SearchOrdersResponse>): SearchOrdersResponse {
+    return SearchOrdersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SearchOrdersResponse>): SearchOrdersResponse {
+    const message = createBaseSearchOrdersResponse();
+    message.orders = object.orders?.map((e) => Order.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseGetSalesRequest(): GetSalesRequest {
+  return { eventId: "" };
+}
+
+export const GetSalesRequest: MessageFns<GetSalesRequest> = {
+  encode(message: GetSalesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSalesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSalesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetSalesRequest>): GetSalesRequest {
+    return GetSalesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetSalesRequest>): GetSalesRequest {
+    const message = createBaseGetSalesRequest();
+    message.eventId = object.eventId ?? "";
+    return message;
+  },
+};
+
+function createBaseTierSales(): TierSales {
+  return { tierId: "", sold: 0, amount: 0 };
+}
+
+export const TierSales: MessageFns<TierSales> = {
+  encode(message: TierSales, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tierId !== "") {
+      writer.uint32(10).string(message.tierId);
+    }
+    if (message.sold !== 0) {
+      writer.uint32(16).int32(message.sold);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(24).int64(message.amount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TierSales {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTierSales();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tierId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sold = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<TierSales>): TierSales {
+    return TierSales.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TierSales>): TierSales {
+    const message = createBaseTierSales();
+    message.tierId = object.tierId ?? "";
+    message.sold = object.sold ?? 0;
+    message.amount = object.amount ?? 0;
+    return message;
+  },
+};
+
+function createBaseSalesPoint(): SalesPoint {
+  return { atMs: 0, sold: 0, amount: 0 };
+}
+
+export const SalesPoint: MessageFns<SalesPoint> = {
+  encode(message: SalesPoint, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.atMs !== 0) {
+      writer.uint32(8).int64(message.atMs);
+    }
+    if (message.sold !== 0) {
+      writer.uint32(16).int32(message.sold);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(24).int64(message.amount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SalesPoint {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSalesPoint();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.atMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sold = reader.int32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SalesPoint>): SalesPoint {
+    return SalesPoint.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SalesPoint>): SalesPoint {
+    const message = createBaseSalesPoint();
+    message.atMs = object.atMs ?? 0;
+    message.sold = object.sold ?? 0;
+    message.amount = object.amount ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetSalesResponse(): GetSalesResponse {
+  return {
+    asOfMs: 0,
+    gross: 0,
+    refunded: 0,
+    orders: 0,
+    ordersRefunded: 0,
+    tickets: 0,
+    refunds: 0,
+    tiers: [],
+    series: [],
+    seriesStepMs: 0,
+  };
+}
+
+export const GetSalesResponse: MessageFns<GetSalesResponse> = {
+  encode(message: GetSalesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.asOfMs !== 0) {
+      writer.uint32(8).int64(message.asOfMs);
+    }
+    if (message.gross !== 0) {
+      writer.uint32(16).int64(message.gross);
+    }
+    if (message.refunded !== 0) {
+      writer.uint32(24).int64(message.refunded);
+    }
+    if (message.orders !== 0) {
+      writer.uint32(32).int32(message.orders);
+    }
+    if (message.ordersRefunded !== 0) {
+      writer.uint32(40).int32(message.ordersRefunded);
+    }
+    if (message.tickets !== 0) {
+      writer.uint32(48).int32(message.tickets);
+    }
+    if (message.refunds !== 0) {
+      writer.uint32(56).int32(message.refunds);
+    }
+    for (const v of message.tiers) {
+      TierSales.encode(v!, writer.uint32(66).fork()).join();
+    }
+    for (const v of message.series) {
+      SalesPoint.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.seriesStepMs !== 0) {
+      writer.uint32(80).int64(message.seriesStepMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSalesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSalesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.asOfMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.gross = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.refunded = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.orders = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ordersRefunded = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.tickets = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.refunds = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.tiers.push(TierSales.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.series.push(SalesPoint.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.seriesStepMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetSalesResponse>): GetSalesResponse {
+    return GetSalesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetSalesResponse>): GetSalesResponse {
+    const message = createBaseGetSalesResponse();
+    message.asOfMs = object.asOfMs ?? 0;
+    message.gross = object.gross ?? 0;
+    message.refunded = object.refunded ?? 0;
+    message.orders = object.orders ?? 0;
+    message.ordersRefunded = object.ordersRefunded ?? 0;
+    message.tickets = object.tickets ?? 0;
+    message.refunds = object.refunds ?? 0;
+    message.tiers = object.tiers?.map((e) => TierSales.fromPartial(e)) || [];
+    message.series = object.series?.map((e) => SalesPoint.fromPartial(e)) || [];
+    message.seriesStepMs = object.seriesStepMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseReserveRefundRequest(): ReserveRefundRequest {
+  return { checkoutId: "", refundId: "", seatIds: [], amount: 0, again: false };
+}
+
+export const ReserveRefundRequest: MessageFns<ReserveRefundRequest> = {
+  encode(message: ReserveRefundRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(18).string(message.refundId);
+    }
+    for (const v of message.seatIds) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(32).int64(message.amount);
+    }
+    if (message.again !== false) {
+      writer.uint32(40).bool(message.again);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReserveRefundRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReserveRefundRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.seatIds.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.again = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReserveRefundRequest>): ReserveRefundRequest {
+    return ReserveRefundRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReserveRefundRequest>): ReserveRefundRequest {
+    const message = createBaseReserveRefundRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.refundId = object.refundId ?? "";
+    message.seatIds = object.seatIds?.map((e) => e) || [];
+    message.amount = object.amount ?? 0;
+    message.again = object.again ?? false;
+    return message;
+  },
+};
+
+function createBaseReserveRefundResponse(): ReserveRefundResponse {
+  return { seatIds: [], amount: 0 };
+}
+
+export const ReserveRefundResponse: MessageFns<ReserveRefundResponse> = {
+  encode(message: ReserveRefundResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.seatIds) {
+      writer.uint32(10).string(v!);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(16).int64(message.amount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReserveRefundResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReserveRefundResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.seatIds.push(reader.string());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReserveRefundResponse>): ReserveRefundResponse {
+    return ReserveRefundResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReserveRefundResponse>): ReserveRefundResponse {
+    const message = createBaseReserveRefundResponse();
+    message.seatIds = object.seatIds?.map((e) => e) || [];
+    message.amount = object.amount ?? 0;
+    return message;
+  },
+};
+
+function createBaseDropRefundRequest(): DropRefundRequest {
+  return { checkoutId: "", refundId: "" };
+}
+
+export const DropRefundRequest: MessageFns<DropRefundRequest> = {
+  encode(message: DropRefundRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(18).string(message.refundId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropRefundRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropRefundRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropRefundRequest>): DropRefundRequest {
+    return DropRefundRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropRefundRequest>): DropRefundRequest {
+    const message = createBaseDropRefundRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.refundId = object.refundId ?? "";
+    return message;
+  },
+};
+
+function createBaseDropRefundResponse(): DropRefundResponse {
+  return {};
+}
+
+export const DropRefundResponse: MessageFns<DropRefundResponse> = {
+  encode(_: DropRefundResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropRefundResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropRefundResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DropRefundResponse>): DropRefundResponse {
+    return DropRefundResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DropRefundResponse>): DropRefundResponse {
+    const message = createBaseDropRefundResponse();
+    return message;
+  },
+};
+
 /** Orders and their tickets: what a completed checkout left behind. */
 export type TicketServiceService = typeof TicketServiceService;
 export const TicketServiceService = {
@@ -1835,6 +3045,62 @@ export const TicketServiceService = {
     responseSerialize: (value: GetOrderResponse): Buffer => Buffer.from(GetOrderResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetOrderResponse => GetOrderResponse.decode(value),
   },
+  /** Those of these checkouts that there are, whoever has them. */
+  findOrders: {
+    path: "/onsale.ticket.v1.TicketService/FindOrders" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindOrdersRequest): Buffer => Buffer.from(FindOrdersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindOrdersRequest => FindOrdersRequest.decode(value),
+    responseSerialize: (value: FindOrdersResponse): Buffer => Buffer.from(FindOrdersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindOrdersResponse => FindOrdersResponse.decode(value),
+  },
+  /** Orders of these events, or of all, newest first. */
+  searchOrders: {
+    path: "/onsale.ticket.v1.TicketService/SearchOrders" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SearchOrdersRequest): Buffer => Buffer.from(SearchOrdersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SearchOrdersRequest => SearchOrdersRequest.decode(value),
+    responseSerialize: (value: SearchOrdersResponse): Buffer =>
+      Buffer.from(SearchOrdersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SearchOrdersResponse => SearchOrdersResponse.decode(value),
+  },
+  /** What an event has sold so far; some seconds old at most. */
+  getSales: {
+    path: "/onsale.ticket.v1.TicketService/GetSales" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetSalesRequest): Buffer => Buffer.from(GetSalesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetSalesRequest => GetSalesRequest.decode(value),
+    responseSerialize: (value: GetSalesResponse): Buffer => Buffer.from(GetSalesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetSalesResponse => GetSalesResponse.decode(value),
+  },
+  /**
+   * Sets seats and money of an order aside for one refund, before the money goes back, so that no two refunds give the same seat
+   * or money back. The same refund id again is the same refund.
+   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left).
+   */
+  reserveRefund: {
+    path: "/onsale.ticket.v1.TicketService/ReserveRefund" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReserveRefundRequest): Buffer => Buffer.from(ReserveRefundRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReserveRefundRequest => ReserveRefundRequest.decode(value),
+    responseSerialize: (value: ReserveRefundResponse): Buffer =>
+      Buffer.from(ReserveRefundResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReserveRefundResponse => ReserveRefundResponse.decode(value),
+  },
+  /** Gives up a refund that was set aside and not paid. One that was paid, or never set aside, stays as it is. */
+  dropRefund: {
+    path: "/onsale.ticket.v1.TicketService/DropRefund" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DropRefundRequest): Buffer => Buffer.from(DropRefundRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DropRefundRequest => DropRefundRequest.decode(value),
+    responseSerialize: (value: DropRefundResponse): Buffer => Buffer.from(DropRefundResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DropRefundResponse => DropRefundResponse.decode(value),
+  },
   /** Public keys that verify ticket tokens (JWKS, JSON), for gates. */
   getVerificationKeys: {
     path: "/onsale.ticket.v1.TicketService/GetVerificationKeys" as const,
@@ -1860,6 +3126,20 @@ export interface TicketServiceServer extends UntypedServiceImplementation {
   listOrders: handleUnaryCall<ListOrdersRequest, ListOrdersResponse>;
   /** Refusal: ORDER_NOT_FOUND, also for another person's order. */
   getOrder: handleUnaryCall<GetOrderRequest, GetOrderResponse>;
+  /** Those of these checkouts that there are, whoever has them. */
+  findOrders: handleUnaryCall<FindOrdersRequest, FindOrdersResponse>;
+  /** Orders of these events, or of all, newest first. */
+  searchOrders: handleUnaryCall<SearchOrdersRequest, SearchOrdersResponse>;
+  /** What an event has sold so far; some seconds old at most. */
+  getSales: handleUnaryCall<GetSalesRequest, GetSalesResponse>;
+  /**
+   * Sets seats and money of an order aside for one refund, before the money goes back, so that no two refunds give the same seat
+   * or money back. The same refund id again is the same refund.
+   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left).
+   */
+  reserveRefund: handleUnaryCall<ReserveRefundRequest, ReserveRefundResponse>;
+  /** Gives up a refund that was set aside and not paid. One that was paid, or never set aside, stays as it is. */
+  dropRefund: handleUnaryCall<DropRefundRequest, DropRefundResponse>;
   /** Public keys that verify ticket tokens (JWKS, JSON), for gates. */
   getVerificationKeys: handleUnaryCall<GetVerificationKeysRequest, GetVerificationKeysResponse>;
 }
@@ -1958,6 +3238,90 @@ export interface TicketServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetOrderResponse) => void,
+  ): ClientUnaryCall;
+  /** Those of these checkouts that there are, whoever has them. */
+  findOrders(
+    request: FindOrdersRequest,
+    callback: (error: ServiceError | null, response: FindOrdersResponse) => void,
+  ): ClientUnaryCall;
+  findOrders(
+    request: FindOrdersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindOrdersResponse) => void,
+  ): ClientUnaryCall;
+  findOrders(
+    request: FindOrdersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindOrdersResponse) => void,
+  ): ClientUnaryCall;
+  /** Orders of these events, or of all, newest first. */
+  searchOrders(
+    request: SearchOrdersRequest,
+    callback: (error: ServiceError | null, response: SearchOrdersResponse) => void,
+  ): ClientUnaryCall;
+  searchOrders(
+    request: SearchOrdersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SearchOrdersResponse) => void,
+  ): ClientUnaryCall;
+  searchOrders(
+    request: SearchOrdersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SearchOrdersResponse) => void,
+  ): ClientUnaryCall;
+  /** What an event has sold so far; some seconds old at most. */
+  getSales(
+    request: GetSalesRequest,
+    callback: (error: ServiceError | null, response: GetSalesResponse) => void,
+  ): ClientUnaryCall;
+  getSales(
+    request: GetSalesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetSalesResponse) => void,
+  ): ClientUnaryCall;
+  getSales(
+    request: GetSalesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetSalesResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Sets seats and money of an order aside for one refund, before the money goes back, so that no two refunds give the same seat
+   * or money back. The same refund id again is the same refund.
+   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left).
+   */
+  reserveRefund(
+    request: ReserveRefundRequest,
+    callback: (error: ServiceError | null, response: ReserveRefundResponse) => void,
+  ): ClientUnaryCall;
+  reserveRefund(
+    request: ReserveRefundRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReserveRefundResponse) => void,
+  ): ClientUnaryCall;
+  reserveRefund(
+    request: ReserveRefundRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReserveRefundResponse) => void,
+  ): ClientUnaryCall;
+  /** Gives up a refund that was set aside and not paid. One that was paid, or never set aside, stays as it is. */
+  dropRefund(
+    request: DropRefundRequest,
+    callback: (error: ServiceError | null, response: DropRefundResponse) => void,
+  ): ClientUnaryCall;
+  dropRefund(
+    request: DropRefundRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DropRefundResponse) => void,
+  ): ClientUnaryCall;
+  dropRefund(
+    request: DropRefundRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DropRefundResponse) => void,
   ): ClientUnaryCall;
   /** Public keys that verify ticket tokens (JWKS, JSON), for gates. */
   getVerificationKeys(

@@ -41,6 +41,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/accounts/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change your password
+         * @description Every other session of the account ends; this one goes on. Wrong guesses at the current password count as failed log-ins do.
+         */
+        put: operations["changePassword"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/accounts/{accountId}/roles": {
         parameters: {
             query?: never;
@@ -288,7 +308,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /**
+         * Your events in any status, newest first
+         * @description An operator sees everybody's.
+         *
+         *     Needs the role organiser or operator.
+         */
+        get: operations["listOwnEvents"];
         put?: never;
         /**
          * Make an event, as a draft
@@ -297,6 +323,48 @@ export interface paths {
          *     Needs the role organiser or operator.
          */
         post: operations["createEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organiser/events/{eventId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One of your events, with its layout as you sent it
+         * @description Needs the role organiser or operator.
+         */
+        get: operations["getOwnEvent"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organiser/events/{eventId}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Call an event off, and give every order back
+         * @description For good. From now on its seats can't be held or bought, and all of its orders are given back, which may take a while: GET the event to see how far that is. Cancelling twice is the same as once.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["cancelEvent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -319,6 +387,70 @@ export interface paths {
          *     Needs the role organiser or operator.
          */
         post: operations["publishEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organiser/events/{eventId}/sales": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What an event has sold, and how it goes
+         * @description Good to some seconds: it may be asked for every few of them.
+         *
+         *     Needs the role organiser or operator.
+         */
+        get: operations["getSales"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organiser/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Orders of your events, newest first
+         * @description Without an eventId, those of your 500 newest events; an operator sees everybody's. A page may be shorter than its limit and not the last.
+         *
+         *     Needs the role organiser or operator.
+         */
+        get: operations["searchOrders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/organiser/orders/{checkoutId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * An order of one of your events, and what happened to it
+         * @description Needs the role organiser or operator.
+         */
+        get: operations["getSoldOrder"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -570,9 +702,7 @@ export interface paths {
         put?: never;
         /**
          * Give an order's money back
-         * @description For operators and the event's organiser. The money goes back, the seats' tickets become void, the seats are free again. With an amount below the seats' price, the difference is kept. 202 means that it is under way and will not be forgotten.
-         *
-         *     Needs the role organiser or operator.
+         * @description The money goes back, the seats' tickets become void, the seats are free again. Buyers may do it with their own orders until the event's refundableUntil, and get what they paid for the seats. Operators and the event's organiser may do it at any time, and choose an amount: below the seats' price, the difference is kept. 202 means that it is under way and will not be forgotten.
          */
         post: operations["refundOrder"];
         delete?: never;
@@ -923,7 +1053,7 @@ export interface components {
             description: string;
             venue: components["schemas"]["Venue"];
             /** @enum {string} */
-            status: "draft" | "published";
+            status: "draft" | "published" | "cancelled";
             /**
              * Format: date-time
              * @description UTC, ISO 8601.
@@ -963,6 +1093,12 @@ export interface components {
              * @example 2027-05-01T18:00:00.000Z
              */
             accessibleUntil: string;
+            /**
+             * Format: date-time
+             * @description Until then buyers may give their orders back by themselves; absent: they may not.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            refundableUntil?: string;
         };
         EventPage: {
             events: components["schemas"]["Event"][];
@@ -975,7 +1111,7 @@ export interface components {
             description: string;
             venue: components["schemas"]["Venue"];
             /** @enum {string} */
-            status: "draft" | "published";
+            status: "draft" | "published" | "cancelled";
             /**
              * Format: date-time
              * @description UTC, ISO 8601.
@@ -1015,6 +1151,12 @@ export interface components {
              * @example 2027-05-01T18:00:00.000Z
              */
             accessibleUntil: string;
+            /**
+             * Format: date-time
+             * @description Until then buyers may give their orders back by themselves; absent: they may not.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            refundableUntil?: string;
             sections: {
                 id: string;
                 name: string;
@@ -1077,6 +1219,13 @@ export interface components {
             seats: string[];
             /** @example Camera position */
             reason: string;
+        };
+        NewCancellation: {
+            /**
+             * @description For buyers and colleagues.
+             * @example The singer is ill.
+             */
+            reason?: string;
         };
         NewChannel: {
             /** @example Fan club */
@@ -1150,6 +1299,12 @@ export interface components {
              * @example 2027-05-01T18:00:00Z
              */
             accessibleUntil?: string;
+            /**
+             * Format: date-time
+             * @description Until then buyers may give their orders back by themselves; never, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            refundableUntil?: string;
             tiers: {
                 /** @example standard */
                 id: string;
@@ -1165,6 +1320,12 @@ export interface components {
             /** @example standard */
             tier: string;
             capacity: number;
+        };
+        NewPassword: {
+            /** Format: password */
+            currentPassword: string;
+            /** Format: password */
+            newPassword: string;
         };
         NewPayment: {
             /** @example pm_card_visa */
@@ -1342,11 +1503,193 @@ export interface components {
              */
             createdAt: string;
             tickets: string[];
+            /** @description Its buyer may give it back now, by POST …/refund. */
+            refundable: boolean;
+            /** @description Ids of the seats that were given back. */
+            refundedSeats: string[];
         };
         OrderPage: {
             orders: components["schemas"]["Order"][];
             /** @description For the next page; absent on the last. */
             nextCursor?: string;
+        };
+        OrderWithTimeline: {
+            checkoutId: string;
+            event: {
+                eventId: string;
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                startsAt: string;
+                venue: string;
+                city: string;
+                timeZone: string;
+            };
+            seats: {
+                seatId: string;
+                section: string;
+                /** @description Empty in general admission. */
+                row: string;
+                number: string;
+                tier: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                amount: number;
+            }[];
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount: number;
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amountRefunded: number;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @enum {string} */
+            status: "completed" | "partially_refunded" | "refunded";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            createdAt: string;
+            tickets: string[];
+            /** @description Ids of the seats that were given back. */
+            refundedSeats: string[];
+            buyer: {
+                accountId: string;
+                /** @description Absent when the account is gone, or can't be looked up now. */
+                email?: string;
+                name?: string;
+            };
+            /** @description Absent when the payment can't be looked up now. */
+            payment?: {
+                /**
+                 * @description Stripe's id of the payment.
+                 * @example pi_3PbX…
+                 */
+                reference: string;
+                status: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                captured: number;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                refunded: number;
+            };
+            /** @description What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued` and the refunds. */
+            timeline: {
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                at: string;
+                /** @enum {string} */
+                step: "held" | "requires_action" | "declined" | "authorized" | "seats_lost" | "claimed" | "captured" | "issued" | "completed" | "payment_cancelled" | "released" | "expired" | "cancelled" | "refunded" | "refund_started" | "stopped";
+                /** @description The code of the refusal that it ended with, or a refund's id. */
+                detail?: string;
+                /**
+                 * @description Of a refund.
+                 * @example 4950
+                 */
+                amount?: number;
+                /** @description Of a refund. */
+                seats?: string[];
+            }[];
+            /** @description The checkout in Temporal's Web UI, where the installation has one. */
+            workflowUrl?: string;
+        };
+        OwnEvent: {
+            eventId: string;
+            name: string;
+            description: string;
+            venue: components["schemas"]["Venue"];
+            /** @enum {string} */
+            status: "draft" | "published" | "cancelled";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            startsAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            onSaleAt: string;
+            /**
+             * Format: date-time
+             * @description The sale ends; the event's start, if the organiser gave none.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            offSaleAt: string;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            seatsPerPerson: number;
+            tiers: components["schemas"]["PriceTier"][];
+            /** @description Places in all, blocked ones included. */
+            capacity: number;
+            layoutVersion: string;
+            /**
+             * @description What best-available does about a single free seat left between taken ones: never leave one where others will do, rather not, or pay no heed.
+             * @enum {string}
+             */
+            orphanRule: "strict" | "lenient" | "off";
+            /**
+             * Format: date-time
+             * @description Until then accessible and companion seats are only for who asks for them.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            accessibleUntil: string;
+            /**
+             * Format: date-time
+             * @description Until then buyers may give their orders back by themselves; absent: they may not.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            refundableUntil?: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            createdAt: string;
+            organiserId: string;
+            /** @description The layout as it was sent, to look at or to make another event of. */
+            sections: (components["schemas"]["NewSectionOfRows"] | components["schemas"]["NewSectionOfEqualRows"] | components["schemas"]["NewGeneralAdmissionSection"])[];
+            /** @description With status cancelled. */
+            cancellation?: {
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                at: string;
+                reason?: string;
+                /** @description Orders of which nothing is left to give back. */
+                refunded: number;
+                /** @description Orders in all. */
+                total: number;
+            };
         };
         OwnSeats: {
             held: {
@@ -1466,7 +1809,7 @@ export interface components {
                 parameter?: string;
                 detail: string;
             }[];
-            /** @description With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. */
+            /** @description With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. With SEAT_REFUNDED: those given back. */
             seats?: string[];
             /** @description With SEAT_ORPHANED: the seats that would be left single. */
             orphans?: string[];
@@ -1516,6 +1859,92 @@ export interface components {
             amount?: number;
             seats?: string[];
         };
+        Sales: {
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            asOf: string;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @description Places now. Sold ones that were given back are free again. */
+            seats: {
+                total: number;
+                sold: number;
+                held: number;
+                free: number;
+                blocked: number;
+            };
+            revenue: {
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                gross: number;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                refunded: number;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                net: number;
+            };
+            orders: number;
+            /** @description That are valid. */
+            tickets: number;
+            refunds: number;
+            tiers: {
+                tierId: string;
+                name: string;
+                /** @description Places, blocked ones included. */
+                total: number;
+                /** @description Tickets that are valid. */
+                sold: number;
+                /**
+                 * @description What those cost.
+                 * @example 4950
+                 */
+                revenue: number;
+            }[];
+            /** @description Attempts to take seats: those that got them, and those for which others were quicker. For orientation: they are kept where holds are, are a second old, and begin anew if that store loses its data. */
+            holds: {
+                won: number;
+                lost: number;
+            };
+            /** @description As far back as Temporal keeps them (its retention). */
+            checkouts: {
+                started: number;
+                completed: number;
+                expired: number;
+                cancelled: number;
+                running: number;
+            };
+            /** @description Completed checkouts among those started; 0 when there are none. */
+            conversion: number;
+            /** @description From one point of the series to the next, in milliseconds. */
+            seriesStepMs: number;
+            /** @description What was sold from `at` to the next point, whether or not it was given back later; without gaps, from the first sale to now. */
+            series: {
+                /**
+                 * @description Milliseconds since 1970, UTC.
+                 * @example 1800000000000
+                 */
+                at: number;
+                sold: number;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                revenue: number;
+            }[];
+        };
         SeatChoice: {
             eventId: string;
             /** @description Of the layout that you chose from: if the event has another one by now, nothing is held (LAYOUT_CHANGED). */
@@ -1550,6 +1979,72 @@ export interface components {
             refreshExpiresAt: string;
             sessionId: string;
             account: components["schemas"]["Account"];
+        };
+        SoldOrder: {
+            checkoutId: string;
+            event: {
+                eventId: string;
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                startsAt: string;
+                venue: string;
+                city: string;
+                timeZone: string;
+            };
+            seats: {
+                seatId: string;
+                section: string;
+                /** @description Empty in general admission. */
+                row: string;
+                number: string;
+                tier: string;
+                /**
+                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @example 4950
+                 */
+                amount: number;
+            }[];
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amount: number;
+            /**
+             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @example 4950
+             */
+            amountRefunded: number;
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            /** @enum {string} */
+            status: "completed" | "partially_refunded" | "refunded";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            createdAt: string;
+            tickets: string[];
+            /** @description Ids of the seats that were given back. */
+            refundedSeats: string[];
+            buyer: {
+                accountId: string;
+                /** @description Absent when the account is gone, or can't be looked up now. */
+                email?: string;
+                name?: string;
+            };
+        };
+        SoldOrderPage: {
+            orders: components["schemas"]["SoldOrder"][];
+            /** @description For the next page; absent on the last. */
+            nextCursor?: string;
         };
         StoredChannel: {
             channel: components["schemas"]["Channel"];
@@ -1801,6 +2296,141 @@ export interface operations {
                 };
             };
             /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changePassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPassword"];
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `PASSWORD_WRONG`: The current password is wrong. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ACCOUNT_NOT_FOUND`: There is no such account. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `PASSWORD_WEAK`: The password is too weak. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOO_MANY_ATTEMPTS`: Too many attempts.
+             *     - `RATE_LIMITED`: Too many requests.
+             */
             429: {
                 headers: {
                     [name: string]: unknown;
@@ -3000,6 +3630,99 @@ export interface operations {
             };
         };
     };
+    listOwnEvents: {
+        parameters: {
+            query?: {
+                status?: "draft" | "published" | "cancelled";
+                /** @description Words in the name, the venue or the city; case and accents do not matter. */
+                q?: string;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of events. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     createEvent: {
         parameters: {
             query?: never;
@@ -3145,6 +3868,246 @@ export interface operations {
             };
         };
     };
+    getOwnEvent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The event. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnEvent"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelEvent: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCancellation"];
+            };
+        };
+        responses: {
+            /** @description It is off the sale, and is being given back. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnEvent"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `EVENT_IS_DRAFT`: The event is not published yet.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     publishEvent: {
         parameters: {
             query?: never;
@@ -3211,7 +4174,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
+            /**
+             * @description - `EVENT_CANCELLED`: The event was cancelled.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -3247,6 +4213,290 @@ export interface operations {
              *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
              */
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSales: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The numbers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sales"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `INVENTORY_REBUILDING`: The seats of this event are being restored.
+             *     - `UNAVAILABLE`: A part of the system does not answer.
+             */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchOrders: {
+        parameters: {
+            query?: {
+                eventId?: string;
+                /** @description The id of an order or ticket, the buyer's e-mail, or a seat's id: exactly. Without an eventId a seat is looked for in the 500 newest events. */
+                q?: string;
+                status?: "completed" | "partially_refunded" | "refunded";
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of orders. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SoldOrderPage"];
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSoldOrder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkoutId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderWithTimeline"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ORDER_NOT_FOUND`: There is no such order. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4247,6 +5497,7 @@ export interface operations {
             /**
              * @description - `SALE_NOT_OPEN`: The sale has not started.
              *     - `SALE_ENDED`: The sale has ended.
+             *     - `EVENT_CANCELLED`: The event was cancelled.
              *     - `SEAT_TAKEN`: A seat is not free.
              *     - `NOT_ENOUGH_SEATS`: Not enough seats are free.
              *     - `SEAT_LIMIT_EXCEEDED`: The limit of seats a person is reached.
@@ -4993,18 +6244,8 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
             /**
              * @description - `ORDER_NOT_FOUND`: There is no such order.
-             *     - `EVENT_NOT_FOUND`: There is no such event.
              *     - `PAYMENT_NOT_FOUND`: There is no such payment.
              */
             404: {
@@ -5016,7 +6257,9 @@ export interface operations {
                 };
             };
             /**
-             * @description - `PAYMENT_STATE_CONFLICT`: The payment is not in a state that allows this.
+             * @description - `REFUND_NOT_ALLOWED`: This order can't be given back by its buyer.
+             *     - `SEAT_REFUNDED`: A seat's money has gone back already.
+             *     - `PAYMENT_STATE_CONFLICT`: The payment is not in a state that allows this.
              *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
              */
             409: {

@@ -2,6 +2,8 @@
 import { useMutation } from "@tanstack/react-query";
 import { type FormEvent, useEffect } from "react";
 import { Link, useLocation, useSearchParams } from "wouter";
+import { ApiError } from "../../api/client.js";
+import { refusalText } from "../../refusal-text.js";
 import { logIn, signUp, useSession } from "../../session.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
@@ -47,6 +49,10 @@ function Entry({ kind }: { kind: "logIn" | "signUp" }) {
     const field = (name: string) => String(form.get(name) ?? "");
     enter.mutate({ name: field("name"), email: field("email"), password: field("password") });
   };
+  /** A refusal that is about one field is said beside it. */
+  const problem = (code: string) =>
+    enter.error instanceof ApiError && enter.error.code === code ? refusalText(text, enter.error) : undefined;
+  const [taken, weak] = [problem("EMAIL_TAKEN"), problem("PASSWORD_WEAK")];
   const other = kind === "logIn" ? "signUp" : "logIn";
   return (
     <div className="mx-auto grid max-w-sm gap-6">
@@ -55,7 +61,15 @@ function Entry({ kind }: { kind: "logIn" | "signUp" }) {
         {kind === "signUp" ? (
           <Field label={text("name")} name="name" autoComplete="name" required maxLength={100} />
         ) : undefined}
-        <Field label={text("email")} name="email" type="email" autoComplete="email" required maxLength={254} />
+        <Field
+          label={text("email")}
+          name="email"
+          type="email"
+          autoComplete="email"
+          required
+          maxLength={254}
+          problem={taken}
+        />
         <Field
           label={text("password")}
           name="password"
@@ -64,8 +78,9 @@ function Entry({ kind }: { kind: "logIn" | "signUp" }) {
           required
           maxLength={256}
           hint={kind === "signUp" ? text("passwordHint") : undefined}
+          problem={weak}
         />
-        {enter.isError ? <Problem error={enter.error} /> : undefined}
+        {enter.isError && !taken && !weak ? <Problem error={enter.error} /> : undefined}
         <Button type="submit" look="main" disabled={enter.isPending}>
           {enter.isPending ? text("loading") : text(kind)}
         </Button>

@@ -1,20 +1,21 @@
 // One checkout: the time that is left, paying, and what became of it. The server's state decides what is shown, so a reload, the
 // back button or a second tab change nothing.
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useState } from "react";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useEffect } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { ApiError, answered, api, type Checkout, newKey } from "../../api/client.js";
-import { money } from "../../format.js";
+import { dateAndTime, money } from "../../format.js";
 import { useInstallation } from "../../installation.js";
+import { declineText } from "../../refusal-text.js";
 import { useSession } from "../../session.js";
 import { useText } from "../../text.js";
 import { Button, ButtonLink } from "../../ui/button.js";
 import { Countdown, useTimeLeft } from "../../ui/countdown.js";
 import { Notice, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
+import { useEvent } from "../events/event-page.js";
+import { forget, GiveBack, remember, settled, useCheckout } from "./basket.js";
 import { StripeCard } from "./stripe-card.js";
-
-const settled = ["completed", "expired", "cancelled", "refunded"];
 
 export function CheckoutPage({ checkoutId }: { checkoutId: string }) {
   const text = useText();
@@ -23,26 +24,28 @@ export function CheckoutPage({ checkoutId }: { checkoutId: string }) {
   useEffect(() => {
     if (session.kind === "out") go(`/login?next=${encodeURIComponent(`/checkouts/${checkoutId}`)}`, { replace: true });
   }, [session.kind, go, checkoutId]);
-  const checkout = useQuery({
-    queryKey: ["checkout", checkoutId],
-    enabled: session.kind === "in",
-    queryFn: ({ signal }) =>
-      answered(api.GET("/v1/checkouts/{checkoutId}", { signal, params: { path: { checkoutId } } })),
-    // Held: another tab or the bank may change it. Being decided: soon.
-    refetchInterval: ({ state: { data } }) =>
-      !data || settled.includes(data.status) ? false : data.status === "paying" ? 1_000 : 3_000,
-    refetchOnWindowFocus: true,
-    staleTime: 0,
-  });
-  if (checkout.isError) return <Problem error={checkout.error} retry={() => void checkout.refetch()} />;
-  if (!checkout.data)
+  const checkout = useCheckout(checkoutId, 3_000);
+  const { data } = checkout;
+  useEffect(() => {
+    if (!data) return;
+    if (settled.includes(data.status)) forget(data.checkoutId);
+    else remember(data);
+  }, [data]);
+  // What was known stays on the page while the shop can't be reached: the time goes on all the same.
+  if (checkout.isError && !data) return <Problem error={checkout.error} retry={() => void checkout.refetch()} />;
+  if (!data)
     return (
       <div className="grid gap-4" role="status" aria-label={text("loading")}>
         <Skeleton className="h-10 w-1/2" />
         <Skeleton className="h-64" />
       </div>
     );
-  return <Standing checkout={checkout.data} />;
+  return (
+    <>
+      {checkout.isError ? <Problem error={checkout.error} retry={() => void checkout.refetch()} /> : undefined}
+      <Standing checkout={data} />
+    </>
+  );
 }
 
 function Standing({ checkout }: { checkout: Checkout }) {
@@ -50,17 +53,21 @@ function Standing({ checkout }: { checkout: Checkout }) {
   const { status, amount, currency } = checkout;
   return (
     <div className="mx-auto grid max-w-2xl gap-4">
-      <Title page={text("checkoutTitle")}>{text("checkoutTitle")}</Title>
+      <div>
+        <Title page={text("checkoutTitle")}>{text("checkoutTitle")}</Title>
+        <WhatFor eventId={checkout.eventId} />
+      </div>
       <div aria-live="polite" className="grid gap-4">
         {status === "held" ? <Held checkout={checkout} /> : undefined}
         {status === "paying" ? (
           <Notice title={text("statusPaying")} live>
             <p>{text("statusPayingText")}</p>
-            <progress className="mt-3 w-full" aria-label={text("statusPaying")} />
+            <progress className="mt-3 w-full accent-accent" aria-label={text("statusPaying")} />
           </Notice>
         ) : undefined}
         {status === "requires_action" ? (
           <Notice tone="warn" title={text("statusAction")} live>
+            {checkout.deadline ? <TimeLeft deadline={checkout.deadline} /> : undefined}
             {checkout.actionUrl ? (
               <a
                 href={checkout.actionUrl}
@@ -71,6 +78,9 @@ function Standing({ checkout }: { checkout: Checkout }) {
             ) : (
               text("loading")
             )}
+            <div className="mt-2">
+              <GiveBack checkoutId={checkout.checkoutId} disabled={false} />
+            </div>
           </Notice>
         ) : undefined}
         {status === "completed" ? (
@@ -85,7 +95,11 @@ function Standing({ checkout }: { checkout: Checkout }) {
           <Ended eventId={checkout.eventId} title={text("deadlineOver")} told={text("deadlineOverText")} />
         ) : undefined}
         {status === "cancelled" ? (
-          <Ended eventId={checkout.eventId} title={text("statusCancelled")} told={text("statusCancelledText")} />
+          <Ended
+            eventId={checkout.eventId}
+            title={text(checkout.reason === "SEAT_TAKEN" ? "endedTaken" : "statusCancelled")}
+            told={text(checkout.reason === "SEAT_TAKEN" ? "endedTakenText" : "statusCancelledText")}
+          />
         ) : undefined}
         {status === "refunded" ? (
           <Notice title={text("statusRefunded")} live>
@@ -116,6 +130,38 @@ function Standing({ checkout }: { checkout: Checkout }) {
   );
 }
 
+/** Which concert, when and where: nobody should pay for the wrong one. */
+function WhatFor({ eventId }: { eventId: string }) {
+  const text = useText();
+  const { data } = useEvent(eventId);
+  if (!data) return <Skeleton className="mt-1 h-12" />;
+  return (
+    <p className="mt-1 min-h-12 text-sm text-soft">
+      <span className="block font-semibold text-ink">{data.name}</span>
+      {dateAndTime(data.startsAt, data.venue.timeZone, text.locale)} · {data.venue.name}, {data.venue.city}
+    </p>
+  );
+}
+
+function TimeLeft({ deadline }: { deadline: string }) {
+  const text = useText();
+  const { seconds } = useTimeLeft(Date.parse(deadline));
+  return (
+    <>
+      <p className="flex flex-wrap items-baseline justify-between gap-x-4">
+        <span className="text-soft">{text("deadlineLabel")}</span>
+        <Countdown untilMs={Date.parse(deadline)} className="text-3xl font-extrabold text-ink" />
+      </p>
+      <p
+        aria-live="assertive"
+        className={`mt-1 min-h-10 text-sm ${seconds <= 60 ? "font-semibold text-accent" : "text-soft"}`}
+      >
+        {seconds <= 60 ? text("deadlineSoon") : text("extendNever")}
+      </p>
+    </>
+  );
+}
+
 function Ended({ eventId, title, told }: { eventId: string; title: string; told: string }) {
   const text = useText();
   return (
@@ -141,12 +187,11 @@ function Held({ checkout }: { checkout: Checkout }) {
   const queries = useQueryClient();
   const installation = useInstallation();
   const [params, setParams] = useSearchParams();
-  const [sure, setSure] = useState(false);
   const { checkoutId, amount, currency, decline } = checkout;
   const deadline = Date.parse(checkout.deadline ?? "");
   const { seconds } = useTimeLeft(deadline);
   const method = params.get("payment_method") ?? undefined;
-  const forget = () => setParams({}, { replace: true });
+  const forgetCard = () => setParams({}, { replace: true });
   const refresh = () => queries.invalidateQueries({ queryKey: ["checkout", checkoutId] });
 
   const pay = useMutation({
@@ -162,16 +207,11 @@ function Held({ checkout }: { checkout: Checkout }) {
       ),
     retry: (failures, error) => failures < 4 && error instanceof ApiError && error.retryable,
     onSuccess: (paid) => {
-      if (paid.status === "declined") forget();
+      if (paid.status === "declined") forgetCard();
       else queries.setQueryData(["checkout", checkoutId], paid);
     },
     onSettled: refresh,
   });
-  const giveBack = useMutation({
-    mutationFn: () => answered(api.DELETE("/v1/checkouts/{checkoutId}", { params: { path: { checkoutId } } })),
-    onSettled: refresh,
-  });
-
   // biome-ignore lint/correctness/useExhaustiveDependencies: asks once, when the time is over
   useEffect(() => {
     if (seconds === 0) void refresh();
@@ -183,21 +223,15 @@ function Held({ checkout }: { checkout: Checkout }) {
   return (
     <>
       <div className={`rounded-xl border-2 bg-paper p-4 ${seconds <= 60 ? "border-accent" : "border-line"}`}>
-        <p className="flex flex-wrap items-baseline justify-between gap-x-4">
-          <span className="text-soft">{text("deadlineLabel")}</span>
-          <Countdown untilMs={deadline} className="text-3xl font-extrabold" />
-        </p>
-        <p role={seconds <= 60 ? "alert" : undefined} className="mt-1 text-sm text-soft">
-          {seconds <= 60 ? text("deadlineSoon") : text("extendNever")}
-        </p>
+        <TimeLeft deadline={checkout.deadline ?? ""} />
       </div>
       {decline && !method ? (
-        <Notice tone="bad" title={text("declined", { message: decline.message })} live>
-          {text("declinedTry")}
+        <Notice tone="bad" title={text("declined")} live>
+          <p>{declineText(text, decline)}</p>
+          <p className="mt-1">{text("declinedTry")}</p>
         </Notice>
       ) : undefined}
       {pay.isError ? <Problem error={pay.error} retry={() => method && pay.mutate(method)} /> : undefined}
-      {giveBack.isError ? <Problem error={giveBack.error} retry={() => giveBack.mutate()} /> : undefined}
       <div className="grid gap-3 rounded-xl border border-line bg-paper p-4">
         {installation.data?.stripePublishableKey ? (
           <StripeCard
@@ -214,7 +248,7 @@ function Held({ checkout }: { checkout: Checkout }) {
             <Button look="main" disabled={pay.isPending || seconds === 0} onClick={() => pay.mutate(method)}>
               {pay.isPending ? text("statusPaying") : label}
             </Button>
-            <Button look="quiet" disabled={pay.isPending} onClick={forget}>
+            <Button look="quiet" disabled={pay.isPending} onClick={forgetCard}>
               {text("otherCard")}
             </Button>
           </>
@@ -235,23 +269,7 @@ function Held({ checkout }: { checkout: Checkout }) {
         ) : (
           <Skeleton className="h-11" />
         )}
-        {sure ? (
-          <div role="alertdialog" aria-label={text("giveBack")} className="grid gap-2 border-t border-line pt-3">
-            <p>{text("giveBackSure")}</p>
-            <div className="flex flex-wrap gap-2">
-              <Button disabled={giveBack.isPending} onClick={() => giveBack.mutate()}>
-                {text("giveBack")}
-              </Button>
-              <Button look="quiet" onClick={() => setSure(false)}>
-                {text("keepSeats")}
-              </Button>
-            </div>
-          </div>
-        ) : (
-          <Button look="quiet" disabled={pay.isPending} onClick={() => setSure(true)}>
-            {text("giveBack")}
-          </Button>
-        )}
+        <GiveBack checkoutId={checkoutId} disabled={pay.isPending} />
       </div>
     </>
   );

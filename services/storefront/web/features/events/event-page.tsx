@@ -5,9 +5,11 @@ import { dateAndTime, money, wholeNumber } from "../../format.js";
 import { useSession } from "../../session.js";
 import { useText } from "../../text.js";
 import { ButtonLink } from "../../ui/button.js";
-import { Countdown, useTimeLeft } from "../../ui/countdown.js";
+import { Countdown } from "../../ui/countdown.js";
 import { Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
+import { BasketNotice } from "../checkout/basket.js";
+import { CodeBox, useOpenedCode, useSale } from "./access-code.js";
 
 export function useEvent(eventId: string) {
   return useQuery({
@@ -40,13 +42,28 @@ export function EventPage({ eventId }: { eventId: string }) {
       </div>
     );
   const { data } = event;
+  const prices = data.tiers.map(({ amount }) => amount);
+  const [lowest, highest] = [Math.min(...prices), Math.max(...prices)];
   return (
-    <article className="grid gap-6 lg:grid-cols-[1fr_20rem] lg:items-start">
-      <div className="grid gap-6">
-        <div>
-          <Title page={data.name}>{data.name}</Title>
-          {data.description ? <p className="mt-3 max-w-prose whitespace-pre-line">{data.description}</p> : undefined}
+    // On a phone what one came for follows the title; beside everything else where there is room.
+    <article className="grid gap-6 lg:grid-cols-[minmax(0,1fr)_20rem] lg:items-start">
+      <div>
+        <Title page={data.name}>{data.name}</Title>
+        <p className="mt-1 font-semibold">
+          {lowest === highest
+            ? money(lowest, data.currency, text.locale)
+            : text("priceRangeAll", {
+                from: money(lowest, data.currency, text.locale),
+                to: money(highest, data.currency, text.locale),
+              })}
+        </p>
+        {data.description ? <p className="mt-3 max-w-prose whitespace-pre-line">{data.description}</p> : undefined}
+        <div className="mt-4 empty:mt-0">
+          <BasketNotice eventId={eventId} />
         </div>
+      </div>
+      <SaleBox event={data} />
+      <div className="grid gap-6 lg:col-start-1">
         <dl className="grid gap-4 rounded-xl border border-line bg-paper p-4 sm:grid-cols-2">
           <div>
             <dt className="text-sm font-semibold text-soft">{text("eventWhen")}</dt>
@@ -72,6 +89,13 @@ export function EventPage({ eventId }: { eventId: string }) {
               <p className="mt-2 text-sm text-soft">
                 {text("allIn")} {text("eventLimit", { count: data.seatsPerPerson })}.
               </p>
+              <p className="mt-1 text-sm text-soft">
+                {data.refundableUntil
+                  ? text("refundUntil", {
+                      date: dateAndTime(data.refundableUntil, data.venue.timeZone, text.locale),
+                    })
+                  : text("refundNever")}
+              </p>
             </dd>
           </div>
         </dl>
@@ -88,7 +112,6 @@ export function EventPage({ eventId }: { eventId: string }) {
           )}
         </section>
       </div>
-      <SaleBox event={data} />
     </article>
   );
 }
@@ -139,30 +162,44 @@ function Numbers({ totals }: { totals: Availability["totals"] }) {
 function SaleBox({ event }: { event: EventWithSections }) {
   const text = useText();
   const session = useSession();
-  const opens = Date.parse(event.onSaleAt);
-  const before = useTimeLeft(opens).seconds > 0;
-  const over = useTimeLeft(Date.parse(event.offSaleAt)).seconds === 0;
+  const withCode = useOpenedCode(event.eventId);
+  const general = useSale(event, undefined);
+  const sale = useSale(event, withCode);
   const seats = `/events/${event.eventId}/seats`;
+  const isOut = session.kind === "out";
+  const toSeats = isOut ? `/login?next=${encodeURIComponent(seats)}` : seats;
+  const [withoutCode, byCode] = isOut
+    ? (["logInToBuy", "codeLogIn"] as const)
+    : (["chooseSeats", "codeToSeats"] as const);
   return (
-    <aside className="sticky bottom-0 grid gap-3 rounded-xl border border-line bg-paper p-4 shadow-lg lg:top-4 lg:shadow-none">
-      {over ? (
+    <aside className="grid gap-3 rounded-xl border border-line bg-paper p-4 lg:sticky lg:top-4 lg:col-start-2 lg:row-span-2 lg:row-start-1">
+      {general.state === "cancelled" ? (
+        <>
+          <p className="font-semibold text-accent">{text("eventCancelled")}</p>
+          <p className="text-sm text-soft">{text("eventCancelledText")}</p>
+        </>
+      ) : general.state === "over" ? (
         <p className="font-semibold">{text("saleIsOver")}</p>
-      ) : before ? (
+      ) : general.state === "before" ? (
         <div>
           <p className="text-sm text-soft">{text("saleOpensIn")}</p>
           <p className="text-3xl font-extrabold">
-            <Countdown untilMs={opens} />
+            <Countdown untilMs={general.opensMs} />
           </p>
           <p className="text-sm text-soft">{dateAndTime(event.onSaleAt, event.venue.timeZone, text.locale)}</p>
         </div>
       ) : (
-        <>
-          <p className="font-semibold text-good">{text("saleIsOpen")}</p>
-          <ButtonLink look="main" to={session.kind === "out" ? `/login?next=${encodeURIComponent(seats)}` : seats}>
-            {session.kind === "out" ? text("logInToBuy") : text("chooseSeats")}
-          </ButtonLink>
-        </>
+        <p className="font-semibold text-good">{text("saleIsOpen")}</p>
       )}
+      {general.state === "over" || general.state === "cancelled" ? undefined : <CodeBox event={event} />}
+      {sale.state === "open" ? (
+        <ButtonLink look="main" to={toSeats}>
+          {text(withCode ? byCode : withoutCode)}
+        </ButtonLink>
+      ) : sale.state === "before" ? (
+        // Looking is free: who knows the hall is quicker when it opens.
+        <ButtonLink to={toSeats}>{text("lookAtSeats")}</ButtonLink>
+      ) : undefined}
     </aside>
   );
 }

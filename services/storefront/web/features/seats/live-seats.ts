@@ -1,7 +1,7 @@
 // The seats' states as they change: a stream of events from the gateway, and asking every few seconds while there is none.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { api, type Event } from "../../api/client.js";
-import { type SeatPlan, unpackStates } from "./seat-plan.js";
+import { type SeatPlan, stateByCode, unpackStates } from "./seat-plan.js";
 
 export interface LiveSeats {
   /** One byte a seat, in layout order; the same array is changed in place. Undefined: not here yet. */
@@ -23,8 +23,15 @@ interface Changes {
 }
 
 const askEveryMs = 3_000;
+/** A stream that was refused, not only cut, is not opened again by the browser. */
+const listenAgainMs = 20_000;
 
-export function useLiveSeats(eventId: Event["eventId"], plan: SeatPlan | undefined): LiveSeats {
+/** `opened`: the seats of a code; with it the states are those for its buyer. */
+export function useLiveSeats(
+  eventId: Event["eventId"],
+  plan: SeatPlan | undefined,
+  opened: ReadonlySet<number> | undefined,
+): LiveSeats {
   const listeners = useRef(new Set<(changed: readonly number[] | undefined) => void>());
   const [states, setStates] = useState<Uint8Array>();
   const [status, setStatus] = useState<LiveSeats["status"]>("starting");
@@ -32,13 +39,15 @@ export function useLiveSeats(eventId: Event["eventId"], plan: SeatPlan | undefin
   useEffect(() => {
     if (!plan) return;
     let held: Uint8Array | undefined;
+    const seen = (state: number, seat: number) => (opened ? stateByCode(state, opened.has(seat)) : state);
     let stopped = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const tell = (changed: readonly number[] | undefined) => {
       for (const listener of listeners.current) listener(changed);
     };
 
-    function take(fresh: Uint8Array): void {
+    function take(told: Uint8Array): void {
+      const fresh = opened ? told.map(seen) : told;
       if (!held) {
         held = fresh;
         setStates(fresh);
@@ -65,10 +74,11 @@ export function useLiveSeats(eventId: Event["eventId"], plan: SeatPlan | undefin
       } catch {
         setStatus("asking");
       }
-      if (!stopped) timer = setTimeout(() => void ask(), askEveryMs * (0.8 + 0.4 * Math.random()));
+      if (stopped) return;
+      if (stream.readyState === EventSource.CLOSED && Date.now() - listenedAt > listenAgainMs) listen();
+      timer = setTimeout(() => void ask(), askEveryMs * (0.8 + 0.4 * Math.random()));
     }
 
-    const stream = new EventSource(`/v1/events/${encodeURIComponent(eventId)}/seats/stream`);
     const whole = ({ data }: MessageEvent<string>) => {
       clearTimeout(timer);
       timer = undefined;
@@ -81,32 +91,41 @@ export function useLiveSeats(eventId: Event["eventId"], plan: SeatPlan | undefin
       );
       setStatus("live");
     };
-    stream.addEventListener("snapshot", whole);
-    stream.addEventListener("reset", whole);
-    stream.addEventListener("changes", ({ data }: MessageEvent<string>) => {
+    const some = ({ data }: MessageEvent<string>) => {
       if (!held) return;
       const changed: number[] = [];
       for (const run of (JSON.parse(data) as Changes).changes.split(",")) {
         const [start = 0, length = 0, state = 0] = run.split(":").map(Number);
         for (let seat = start; seat < start + length; seat++) {
-          held[seat] = state;
+          held[seat] = seen(state, seat);
           changed.push(seat);
         }
       }
       setStatus("live");
       tell(changed);
-    });
-    stream.addEventListener("wait", () => setStatus("waiting"));
-    stream.onerror = () => {
-      if (timer === undefined && !stopped) timer = setTimeout(() => void ask(), 200);
     };
+
+    let stream: EventSource;
+    let listenedAt = 0;
+    function listen(): void {
+      listenedAt = Date.now();
+      stream = new EventSource(`/v1/events/${encodeURIComponent(eventId)}/seats/stream`);
+      stream.addEventListener("snapshot", whole);
+      stream.addEventListener("reset", whole);
+      stream.addEventListener("changes", some);
+      stream.addEventListener("wait", () => setStatus("waiting"));
+      stream.onerror = () => {
+        if (timer === undefined && !stopped) timer = setTimeout(() => void ask(), 200);
+      };
+    }
+    listen();
 
     return () => {
       stopped = true;
       stream.close();
       clearTimeout(timer);
     };
-  }, [eventId, plan]);
+  }, [eventId, plan, opened]);
 
   const subscribe = useCallback((listener: (changed: readonly number[] | undefined) => void) => {
     listeners.current.add(listener);

@@ -1,11 +1,11 @@
 // The map to look at and to touch: pan, zoom, tap. Whoever can't use it has the list, which does the same.
 import { useCallback, useEffect, useRef, useState } from "react";
 import { money } from "../../format.js";
-import { useText } from "../../text.js";
+import { type Text, useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
 import type { LiveSeats } from "./live-seats.js";
 import { createPainter, type Painter, type Palette, type View } from "./seat-painter.js";
-import { nameSeat, type SeatPlan, seatAt, seatStates } from "./seat-plan.js";
+import { nameSeat, type SeatPlan, seatAt, seatRooms, seatStates } from "./seat-plan.js";
 
 export interface SeatCanvasProps {
   readonly plan: SeatPlan;
@@ -48,6 +48,8 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
   const painter = useRef<Painter>(undefined);
   const view = useRef<View>({ scale: 1, left: 0, top: 0 });
   const frame = useRef(0);
+  /** Seats that changed since the map is here. */
+  const mended = useRef(0);
   const hovered = useRef<number>(undefined);
   const shownPicks = useRef(picked);
   shownPicks.current = picked;
@@ -63,7 +65,11 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
       painter.current?.paint({ states, picked: shownPicks.current, hovered: hovered.current, view: view.current });
       // Read by the browser test that holds the map to its speed.
       const element = canvas.current;
-      if (element) element.dataset["paintMs"] = (performance.now() - began).toFixed(1);
+      if (!element) return;
+      element.dataset["paintMs"] = (performance.now() - began).toFixed(1);
+      element.dataset["frames"] = String(Number(element.dataset["frames"] ?? 0) + 1);
+      element.dataset["mended"] = String(mended.current);
+      element.dataset["scale"] = view.current.scale.toFixed(2);
     });
   }, [states]);
 
@@ -74,6 +80,23 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
     return { scale, left: (plan.width - width / scale) / 2, top: (plan.height - height / scale) / 2 };
   }, [plan]);
 
+  /** However far one drags, the hall's edge stays at the middle of the view at the furthest. */
+  const lookAt = useCallback(
+    ({ scale, left, top }: View) => {
+      const element = canvas.current;
+      const halfWidth = (element?.clientWidth ?? 0) / 2 / scale;
+      const halfHeight = (element?.clientHeight ?? 0) / 2 / scale;
+      const within = (value: number, most: number) => Math.min(Math.max(value, 0), most);
+      view.current = {
+        scale,
+        left: within(left + halfWidth, plan.width) - halfWidth,
+        top: within(top + halfHeight, plan.height) - halfHeight,
+      };
+      paint();
+    },
+    [plan, paint],
+  );
+
   const zoom = useCallback(
     (factor: number, atX?: number, atY?: number) => {
       const element = canvas.current;
@@ -81,14 +104,13 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
       const [x, y] = [atX ?? element.clientWidth / 2, atY ?? element.clientHeight / 2];
       const before = view.current;
       const scale = Math.min(closest, Math.max(whole().scale, before.scale * factor));
-      view.current = {
+      lookAt({
         scale,
         left: before.left + x / before.scale - x / scale,
         top: before.top + y / before.scale - y / scale,
-      };
-      paint();
+      });
     },
-    [paint, whole],
+    [lookAt, whole],
   );
 
   useEffect(() => {
@@ -112,6 +134,7 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
     paint();
     element.dataset["firstPaintMs"] = (performance.now() - began).toFixed(1);
     const unsubscribe = subscribe((changed) => {
+      mended.current += changed?.length ?? 0;
       if (changed) mine.mend(changed, states);
       else mine.begin(states, paletteOf(element));
       paint();
@@ -173,8 +196,7 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
       moved += Math.abs(now.x - before.x) + Math.abs(now.y - before.y);
       if (pointers.size === 1) {
         const { scale, left, top } = view.current;
-        view.current = { scale, left: left - (now.x - before.x) / scale, top: top - (now.y - before.y) / scale };
-        paint();
+        lookAt({ scale, left: left - (now.x - before.x) / scale, top: top - (now.y - before.y) / scale });
       } else {
         const other = [...pointers].find(([id]) => id !== happened.pointerId)?.[1];
         if (other) {
@@ -220,7 +242,7 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
       element.removeEventListener("pointerleave", leave);
       element.removeEventListener("wheel", wheel);
     };
-  }, [plan, zoom, paint, onPick]);
+  }, [plan, zoom, lookAt, paint, onPick]);
 
   const named = card && nameSeat(plan, card.seat);
   const tier = named && tiers.find(({ id }) => id === named.tier);
@@ -230,7 +252,7 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
         ref={canvas}
         data-testid="seat-map"
         role="img"
-        aria-label={`${text("mapTitle")}. ${text("viewList")}: ${text("yourPick")}`}
+        aria-label={text("mapLabel")}
         className="h-[60dvh] min-h-80 w-full touch-none rounded-xl border border-line"
       />
       {named && tier && card ? (
@@ -245,7 +267,14 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
           <p>
             {tier.name} · {money(tier.amount, currency, text.locale)}
           </p>
-          <p className="text-soft">{picked.has(card.seat) ? text("seatMine") : stateText(text, states?.[card.seat])}</p>
+          <p className="text-soft">
+            {[
+              picked.has(card.seat) ? text("seatMine") : stateText(text, states?.[card.seat]),
+              roomText(text, plan, card.seat),
+            ]
+              .filter(Boolean)
+              .join(" · ")}
+          </p>
         </div>
       ) : undefined}
       <div className="mt-2 flex justify-end gap-2">
@@ -268,7 +297,14 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
   );
 }
 
-export function stateText(text: ReturnType<typeof useText>, state: number | undefined): string {
+/** "accessible seat", or nothing. */
+export function roomText(text: Text, plan: SeatPlan, seat: number): string {
+  if (plan.room[seat] === seatRooms.accessible) return text("seatAccessible");
+  return plan.room[seat] === seatRooms.companion ? text("seatCompanion") : "";
+}
+
+export function stateText(text: Text, state: number | undefined): string {
+  if (state === seatStates.elsewhere) return text("codeElsewhere");
   if (state === seatStates.free) return text("seatFree");
   if (state === seatStates.held) return text("seatHeld");
   if (state === seatStates.sold) return text("seatSold");

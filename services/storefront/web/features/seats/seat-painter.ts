@@ -1,6 +1,6 @@
 // Draws the map. Far away: each section is a small picture of its seats, kept and only mended where a seat changes. Near:
 // the seats in view themselves, with a shape for each price, so that nobody needs to tell colours apart.
-import { type SeatPlan, seatStates, stageHeight } from "./seat-plan.js";
+import { type SeatPlan, seatRooms, seatStates, stageHeight } from "./seat-plan.js";
 
 export interface View {
   /** Pixels (of CSS) a unit. */
@@ -26,6 +26,9 @@ export interface Palette {
 /** Told apart by every kind of colour vision (Okabe and Ito's set), in the order of the tiers. */
 export const tierColours = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"] as const;
 export const tierColour = (tier: number): string => tierColours[tier % tierColours.length] as string;
+
+/** What is written on them. */
+const onTierColours = ["#ffffff", "#1b1a18", "#ffffff", "#1b1a18", "#1b1a18", "#ffffff"] as const;
 
 /** Pixels a seat in a section's picture. */
 const grain = 4;
@@ -165,16 +168,18 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
     context.font = `${view.scale * 0.34}px system-ui, sans-serif`;
     context.textAlign = "center";
     context.textBaseline = "middle";
-    for (const section of plan.sections)
+    for (const [at, section] of plan.sections.entries())
       for (const row of section.rows) {
         if (row.y > bottom || row.y + 1 < view.top) continue;
         for (let seat = row.firstSeat; seat < row.firstSeat + row.seats; seat++) {
           const unit = plan.x[seat] ?? 0;
           const state = states[seat] ?? 0;
           if (unit < view.left || unit > right || (state !== seatStates.free && !picked.has(seat))) continue;
-          context.fillStyle = picked.has(seat) ? colours.onAccent : "#ffffff";
+          context.fillStyle = picked.has(seat)
+            ? colours.onAccent
+            : (onTierColours[(tierOf[at] ?? 0) % onTierColours.length] as string);
           context.fillText(
-            String(plan.number[seat]),
+            plan.room[seat] === seatRooms.accessible ? "\u267f\ufe0e" : String(plan.number[seat]),
             (unit - view.left) * view.scale,
             ((plan.y[seat] ?? 0) - view.top) * view.scale,
           );

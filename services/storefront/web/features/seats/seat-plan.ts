@@ -1,7 +1,10 @@
 // Where each seat lies on the map, in layout order: positions, names, prices. Pure; a unit is the distance of two seats.
 import type { Layout } from "../../api/client.js";
 
-export const seatStates = { free: 0, held: 1, sold: 2, blocked: 3 } as const;
+/** As the API tells them; and free for others, not for this buyer's code. */
+export const seatStates = { free: 0, held: 1, sold: 2, blocked: 3, elsewhere: 4 } as const;
+/** What a seat is kept for, beside the general sale. */
+export const seatRooms = { none: 0, accessible: 1, companion: 2 } as const;
 
 export interface PlannedRow {
   readonly label: string;
@@ -37,6 +40,8 @@ export interface SeatPlan {
   readonly y: Float32Array;
   readonly number: Uint16Array;
   readonly sectionOf: Uint16Array;
+  /** One of `seatRooms`. */
+  readonly room: Uint8Array;
   readonly width: number;
   readonly height: number;
 }
@@ -54,6 +59,7 @@ export function planSeats(layout: Layout): SeatPlan {
     y: new Float32Array(seatCount),
     number: new Uint16Array(seatCount),
     sectionOf: new Uint16Array(seatCount),
+    room: new Uint8Array(seatCount),
   };
   const sizes = layout.sections.map((section) => {
     if (section.generalAdmission) {
@@ -91,6 +97,8 @@ export function planSeats(layout: Layout): SeatPlan {
       const firstSeat = seat;
       const rows = section.rows.map((row, rank): PlannedRow => {
         const gaps = new Set(row.gaps);
+        const accessible = new Set(row.accessible);
+        const companion = new Set(row.companion);
         const x = left + (size.width - row.count) / 2;
         const y = top + heading + rank;
         const first = seat;
@@ -101,6 +109,8 @@ export function planSeats(layout: Layout): SeatPlan {
           plan.y[seat] = y + 0.5;
           plan.number[seat] = number;
           plan.sectionOf[seat] = at;
+          if (accessible.has(number)) plan.room[seat] = seatRooms.accessible;
+          else if (companion.has(number)) plan.room[seat] = seatRooms.companion;
           seat += 1;
         }
         return { label: row.label, firstSeat: first, seats: seat - first, x, y };
@@ -175,4 +185,10 @@ export function unpackStates(packed: Uint8Array, seatCount: number): Uint8Array 
   const states = new Uint8Array(seatCount);
   for (let seat = 0; seat < seatCount; seat++) states[seat] = ((packed[seat >> 2] ?? 0) >> ((seat & 3) * 2)) & 3;
   return states;
+}
+
+/** What the map says of a seat, as it is for who has a code: its seats are blocked for others and free for them, and the reverse. */
+export function stateByCode(state: number, isOpened: boolean): number {
+  if (isOpened) return state === seatStates.blocked ? seatStates.free : state;
+  return state === seatStates.free ? seatStates.elsewhere : state;
 }

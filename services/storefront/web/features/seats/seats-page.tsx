@@ -1,23 +1,25 @@
 // Choosing seats: on the map, in the list, or the best available; what is chosen is held with one request, all or nothing.
-import { useMutation, useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
-import { ApiError, answered, api, type EventWithSections, newKey, type Schemas } from "../../api/client.js";
+import { ApiError, answered, api, type EventWithSections, newKey, serverNow } from "../../api/client.js";
 import { money } from "../../format.js";
 import { useSession } from "../../session.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
-import { Choice } from "../../ui/field.js";
+import { Countdown } from "../../ui/countdown.js";
+import { Check } from "../../ui/field.js";
 import { Notice, Problem, Skeleton, useErrorText } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
+import { BasketNotice } from "../checkout/basket.js";
+import { CodeBox, putCodeAway, useOpenedCode, useSale } from "../events/access-code.js";
 import { useEvent } from "../events/event-page.js";
+import { BestAvailable, Places, type Wish } from "./best-available.js";
 import { useLiveSeats } from "./live-seats.js";
 import { SeatCanvas } from "./seat-canvas.js";
 import { SeatList } from "./seat-list.js";
 import { tierColour } from "./seat-painter.js";
-import { findSeat, nameSeat, planSeats, seatStates } from "./seat-plan.js";
-
-type NewCheckout = Schemas["NewCheckout"];
+import { findSeat, nameSeat, planSeats, type SeatPlan, seatRooms, seatStates } from "./seat-plan.js";
 
 export function SeatsPage({ eventId }: { eventId: string }) {
   const text = useText();
@@ -46,17 +48,40 @@ export function SeatsPage({ eventId }: { eventId: string }) {
   return <Chooser event={event.data} plan={plan} />;
 }
 
-function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<typeof planSeats> }) {
+/** What went wrong, and what could be done about it at once. */
+interface Told {
+  readonly title: string;
+  readonly action?: { readonly label: string; readonly run: () => void };
+}
+
+function Chooser({ event, plan }: { event: EventWithSections; plan: SeatPlan }) {
   const text = useText();
   const errorText = useErrorText();
+  const queries = useQueryClient();
   const [, go] = useLocation();
-  const { eventId, tiers, currency, seatsPerPerson } = event;
-  const live = useLiveSeats(eventId, plan);
+  const { eventId, tiers, currency } = event;
+  const withCode = useOpenedCode(eventId);
+  const limit = withCode?.channel.seatsPerPerson ?? event.seatsPerPerson;
+  const sale = useSale(event, withCode);
+  const opened = useMemo(() => {
+    if (!withCode) return undefined;
+    const { free, held, sold } = withCode.channel.seats;
+    return new Set([...free, ...held, ...sold].flatMap((seatId) => findSeat(plan, seatId) ?? []));
+  }, [withCode, plan]);
+  const openedSections = useMemo(
+    () => opened && [...new Set([...opened].map((seat) => nameSeat(plan, seat).section))],
+    [opened, plan],
+  );
+  const live = useLiveSeats(eventId, plan, opened);
   const { states, subscribe } = live;
   const [picked, setPicked] = useState<ReadonlySet<number>>(new Set());
-  const [lost, setLost] = useState<string>();
+  const [told, setTold] = useState<Told>();
   const [mode, setMode] = useState<"map" | "list">("map");
+  const [needsRoom, setNeedsRoom] = useState(false);
   const seated = plan.seatCount > 0;
+  const hasAccessible = useMemo(() => plan.room.includes(seatRooms.accessible), [plan]);
+  const keptRooms = Date.parse(event.accessibleUntil) > serverNow();
+  const picksRoom = keptRooms && [...picked].some((seat) => plan.room[seat] !== seatRooms.none);
 
   const names = useCallback(
     (seats: readonly number[]) => seats.map((seat) => text("seatName", { ...nameSeat(plan, seat) })).join("; "),
@@ -65,20 +90,24 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
 
   const pick = useCallback(
     (seat: number) => {
-      setLost(undefined);
+      setTold(undefined);
       setPicked((before) => {
         const next = new Set(before);
         if (next.delete(seat)) return next;
         if (states?.[seat] !== seatStates.free) return before;
-        if (next.size >= seatsPerPerson) {
-          setLost(text("limitHit", { limit: seatsPerPerson }));
+        if (next.size >= limit) {
+          setTold({ title: text("limitHit", { limit }) });
           return before;
         }
         return next.add(seat);
       });
     },
-    [states, seatsPerPerson, text],
+    [states, limit, text],
   );
+
+  // With another code, or none, other seats can be had.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the pick is emptied when the code changes, and only then
+  useEffect(() => setPicked(new Set()), [opened]);
 
   // Someone else takes a seat that was only picked here: it goes from the pick, and is said.
   const holding = useRef(false);
@@ -91,7 +120,7 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
             (seat) => (changed === undefined || changed.includes(seat)) && states?.[seat] !== seatStates.free,
           );
           if (gone.length === 0) return before;
-          setLost(text("seatGone", { seats: names(gone) }));
+          setTold({ title: text("seatGone", { seats: names(gone) }) });
           return new Set([...before].filter((seat) => !gone.includes(seat)));
         });
       }),
@@ -99,14 +128,18 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
   );
 
   const hold = useMutation({
-    mutationFn: async (wanted: NewCheckout) => {
+    mutationFn: async (wish: Wish) => {
+      const body = {
+        eventId,
+        layoutVersion: plan.layoutVersion,
+        ...wish,
+        ...(withCode ? { accessCode: withCode.code } : {}),
+      };
       // One key for all tries of this request: a retry after a lost answer meets the same hold.
       const key = newKey();
       for (let tries = 1; ; tries++) {
         try {
-          return await answered(
-            api.POST("/v1/checkouts", { params: { header: { "Idempotency-Key": key } }, body: wanted }),
-          );
+          return await answered(api.POST("/v1/checkouts", { params: { header: { "Idempotency-Key": key } }, body }));
         } catch (error) {
           if (!(error instanceof ApiError) || !error.retryable || tries === 4) throw error;
           await new Promise((done) => setTimeout(done, 400 * tries * (0.5 + Math.random())));
@@ -115,24 +148,81 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
     },
     onMutate: () => {
       holding.current = true;
-      setLost(undefined);
+      setTold(undefined);
     },
     onSettled: () => {
       holding.current = false;
     },
     onSuccess: ({ checkoutId }) => go(`/checkouts/${checkoutId}`),
-    onError: (error) => {
-      const taken = error instanceof ApiError && error.code === "SEAT_TAKEN" ? (error.details.seats ?? []) : [];
-      if (taken.length === 0) return setLost(errorText(error).text);
-      const gone = taken.flatMap((seatId) => findSeat(plan, seatId) ?? []);
-      setPicked((before) => new Set([...before].filter((seat) => !gone.includes(seat))));
-      setLost(text("seatGone", { seats: gone.length > 0 ? names(gone) : taken.join(", ") }));
+    onError: (error, wish) => {
+      const { code, details } = error instanceof ApiError ? error : { code: "OFFLINE", details: {} };
+      const seatsIn = (value: unknown) => (Array.isArray(value) ? value.map(String) : []);
+      const found = (value: unknown) => seatsIn(value).flatMap((seatId) => findSeat(plan, seatId) ?? []);
+      const taken = code === "SEAT_TAKEN" ? seatsIn(details["seats"]) : [];
+      if (taken.length > 0) {
+        const gone = found(taken);
+        setPicked((before) => new Set([...before].filter((seat) => !gone.includes(seat))));
+        return setTold({ title: text("seatGone", { seats: gone.length > 0 ? names(gone) : taken.join(", ") }) });
+      }
+      const title = errorText(error).text;
+      const instead = code === "SEAT_ORPHANED" ? found(details["alternative"]) : [];
+      if (instead.length > 0)
+        return setTold({
+          title,
+          action: {
+            label: text("takeInstead", { seats: names(instead) }),
+            run: () => {
+              setPicked(new Set(instead));
+              setTold(undefined);
+            },
+          },
+        });
+      if (code === "NOT_ENOUGH_SEATS" && details["splitWouldHelp"] === true && "bestAvailable" in wish)
+        return setTold({
+          title,
+          action: {
+            label: text("bestTryGroups"),
+            run: () => hold.mutate({ bestAvailable: { ...wish.bestAvailable, split: true } }),
+          },
+        });
+      if (code === "CHANNEL_ENDED" || code === "ACCESS_CODE_INVALID") putCodeAway(eventId);
+      if (code === "LAYOUT_CHANGED") {
+        setPicked(new Set());
+        for (const name of ["layout", "event"]) void queries.invalidateQueries({ queryKey: [name, eventId] });
+      }
+      setTold({ title });
     },
   });
 
   const amountOf = (seat: number) => tiers.find(({ id }) => id === nameSeat(plan, seat).tier)?.amount ?? 0;
-  const total = [...picked].reduce((sum, seat) => sum + amountOf(seat), 0);
+  const total = money(
+    [...picked].reduce((sum, seat) => sum + amountOf(seat), 0),
+    currency,
+    text.locale,
+  );
+  const closed = sale.state !== "open";
+  const holdButton = (className: string) => (
+    <Button
+      look="main"
+      className={className}
+      disabled={hold.isPending || closed || (picksRoom && !needsRoom)}
+      onClick={() =>
+        hold.mutate({
+          seats: [...picked].map((seat) => nameSeat(plan, seat).seatId),
+          ...(picksRoom ? { accessible: true } : {}),
+        })
+      }
+    >
+      {hold.isPending ? text("holding") : text("holdSeats", { count: picked.size })}
+    </Button>
+  );
+  const codeBox = (
+    <div className="rounded-xl border border-line bg-paper p-4">
+      <CodeBox event={event} />
+    </div>
+  );
   const shared = { plan, live, picked, tiers, currency, onPick: pick };
+  const asked = { event, limit, busy: hold.isPending, closed };
   return (
     <div className="grid gap-4">
       <div>
@@ -141,10 +231,34 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
         </p>
         <Title page={text("mapTitle")}>{text("mapTitle")}</Title>
       </div>
+      <BasketNotice eventId={eventId} />
+      {sale.state === "before" ? (
+        <Notice title={text(withCode ? "codeOpensIn" : "saleOpensIn")}>
+          <p>
+            <Countdown untilMs={sale.opensMs} className="text-2xl font-extrabold text-ink" />
+          </p>
+          <p>{text("saleGateText")}</p>
+        </Notice>
+      ) : undefined}
+      {sale.state === "cancelled" ? (
+        <Notice tone="bad" title={text("eventCancelled")}>
+          {text("eventCancelledText")}
+        </Notice>
+      ) : undefined}
+      {sale.state === "over" ? <Notice tone="warn" title={text(withCode ? "codeIsOver" : "saleIsOver")} /> : undefined}
       {live.status === "waiting" ? <Notice tone="warn" title={text("liveWait")} live /> : undefined}
-      {lost ? <Notice tone="bad" title={lost} live /> : undefined}
-      <div className="grid gap-6 lg:grid-cols-[1fr_22rem] lg:items-start">
-        <div className="grid gap-3">
+      {live.status === "asking" && navigator.onLine ? (
+        <p role="status" className="text-sm text-soft">
+          {text("liveOff")}
+        </p>
+      ) : undefined}
+      {told ? (
+        <Notice tone="bad" title={told.title} live>
+          {told.action ? <Button onClick={told.action.run}>{told.action.label}</Button> : undefined}
+        </Notice>
+      ) : undefined}
+      <div className="grid gap-6 lg:grid-cols-[minmax(0,1fr)_22rem] lg:items-start">
+        <div className="grid min-w-0 gap-3">
           {seated ? (
             <>
               <div className="flex flex-wrap items-center gap-2">
@@ -160,6 +274,7 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
                 ))}
                 {mode === "map" ? <p className="text-sm text-soft">{text("mapHint")}</p> : undefined}
               </div>
+              {withCode ? <p className="text-sm text-soft">{text("codeOnMap")}</p> : undefined}
               {!states ? (
                 <Skeleton className="h-[60dvh]" />
               ) : mode === "map" ? (
@@ -171,7 +286,8 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
             </>
           ) : undefined}
         </div>
-        <aside className="grid gap-4">
+        <aside className="grid min-w-0 gap-4">
+          {withCode ? codeBox : undefined}
           {seated ? (
             <section aria-labelledby="pick" className="grid gap-3 rounded-xl border border-line bg-paper p-4">
               <h2 id="pick" className="text-lg font-bold">
@@ -186,7 +302,7 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
                       {money(amountOf(seat), currency, text.locale)}
                       <Button
                         look="quiet"
-                        className="px-2"
+                        className="px-3"
                         aria-label={text("removeSeat", { seat: names([seat]) })}
                         onClick={() => pick(seat)}
                       >
@@ -198,33 +314,44 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: ReturnType<t
               </ul>
               {picked.size > 0 ? (
                 <>
+                  {picksRoom ? (
+                    <Check label={text("accessibleAsk")} checked={needsRoom} onChange={setNeedsRoom} />
+                  ) : undefined}
                   <p className="flex justify-between border-t border-line pt-2 font-bold">
                     <span>{text("total")}</span>
-                    <span className="tabular-nums">{money(total, currency, text.locale)}</span>
+                    <span className="tabular-nums">{total}</span>
                   </p>
-                  <Button
-                    look="main"
-                    disabled={hold.isPending}
-                    onClick={() =>
-                      hold.mutate({ eventId, seats: [...picked].map((seat) => nameSeat(plan, seat).seatId) })
-                    }
-                  >
-                    {hold.isPending ? text("holding") : text("holdSeats", { count: picked.size })}
-                  </Button>
+                  {holdButton("max-lg:hidden")}
                 </>
               ) : undefined}
             </section>
           ) : undefined}
-          {seated ? <Best event={event} busy={hold.isPending} onFind={hold.mutate} /> : undefined}
-          <Places event={event} busy={hold.isPending} onTake={hold.mutate} />
+          {seated ? (
+            <BestAvailable
+              {...asked}
+              key={withCode?.channel.channelId}
+              hasAccessible={hasAccessible}
+              sections={openedSections}
+              onFind={hold.mutate}
+            />
+          ) : undefined}
+          <Places {...asked} withCode={withCode} onTake={hold.mutate} />
+          {withCode ? undefined : codeBox}
         </aside>
       </div>
+      {picked.size > 0 ? (
+        // On a phone the pick lies below the map: what matters of it stays in reach of the thumb.
+        <div className="sticky bottom-0 z-20 -mx-4 flex items-center justify-between gap-3 border-t border-line bg-paper px-4 py-2 shadow-lg lg:hidden">
+          <span aria-hidden className="grid text-sm">
+            <span className="text-soft">{text("pickCount", { count: picked.size })}</span>
+            <span className="font-bold tabular-nums">{total}</span>
+          </span>
+          {holdButton("shrink")}
+        </div>
+      ) : undefined}
     </div>
   );
 }
-
-/** 1, 2, 3, … */
-const upTo = (most: number): number[] => Array.from({ length: most }, (_, at) => at + 1);
 
 function Legend({ tiers, currency }: { tiers: EventWithSections["tiers"]; currency: string }) {
   const text = useText();
@@ -249,117 +376,4 @@ function Legend({ tiers, currency }: { tiers: EventWithSections["tiers"]; curren
       </li>
     </ul>
   );
-}
-
-function Best({
-  event,
-  busy,
-  onFind,
-}: {
-  event: EventWithSections;
-  busy: boolean;
-  onFind: (wanted: NewCheckout) => void;
-}) {
-  const text = useText();
-  const prices = [...new Set(event.tiers.map(({ amount }) => amount))].sort((a, b) => a - b);
-  const [quantity, setQuantity] = useState(2);
-  const [most, setMost] = useState(prices.length - 1);
-  const [section, setSection] = useState("");
-  const maxAmount = prices[most] ?? 0;
-  return (
-    <section aria-labelledby="best" className="grid gap-3 rounded-xl border border-line bg-paper p-4">
-      <h2 id="best" className="text-lg font-bold">
-        {text("bestTitle")}
-      </h2>
-      <div className="grid grid-cols-2 gap-3">
-        <Choice
-          label={text("bestQuantity")}
-          value={quantity}
-          onChange={(change) => setQuantity(Number(change.target.value))}
-        >
-          {upTo(event.seatsPerPerson).map((count) => (
-            <option key={count}>{count}</option>
-          ))}
-        </Choice>
-        <Choice label={text("sectionLabel")} value={section} onChange={(change) => setSection(change.target.value)}>
-          <option value="">{text("anySection")}</option>
-          {event.sections
-            .filter(({ generalAdmission }) => !generalAdmission)
-            .map(({ id, name }) => (
-              <option key={id} value={id}>
-                {name}
-              </option>
-            ))}
-        </Choice>
-      </div>
-      {prices.length > 1 ? (
-        <label className="text-sm font-semibold">
-          {text("bestMaxPrice", { price: money(maxAmount, event.currency, text.locale) })}
-          <input
-            type="range"
-            className="mt-1 h-11 w-full"
-            min={0}
-            max={prices.length - 1}
-            value={most}
-            aria-valuetext={money(maxAmount, event.currency, text.locale)}
-            onChange={(change) => setMost(Number(change.target.value))}
-          />
-        </label>
-      ) : undefined}
-      <Button
-        disabled={busy}
-        onClick={() =>
-          onFind({
-            eventId: event.eventId,
-            bestAvailable: {
-              quantity,
-              ...(prices.length > 1 ? { maxAmount } : {}),
-              ...(section ? { sections: [section] } : {}),
-            },
-          })
-        }
-      >
-        {busy ? text("holding") : text("bestFind")}
-      </Button>
-    </section>
-  );
-}
-
-function Places({
-  event,
-  busy,
-  onTake,
-}: {
-  event: EventWithSections;
-  busy: boolean;
-  onTake: (wanted: NewCheckout) => void;
-}) {
-  const text = useText();
-  const open = event.sections.filter(({ generalAdmission }) => generalAdmission);
-  const [quantity, setQuantity] = useState(1);
-  return open.map((section) => {
-    const tier = event.tiers.find(({ id }) => id === section.tier);
-    return (
-      <section key={section.id} className="grid gap-3 rounded-xl border border-line bg-paper p-4">
-        <h2 className="text-lg font-bold">{section.name}</h2>
-        {tier ? <p>{money(tier.amount, event.currency, text.locale)}</p> : undefined}
-        <Choice
-          label={text("placesLabel")}
-          value={quantity}
-          onChange={(change) => setQuantity(Number(change.target.value))}
-        >
-          {upTo(event.seatsPerPerson).map((count) => (
-            <option key={count}>{count}</option>
-          ))}
-        </Choice>
-        <Button
-          look="main"
-          disabled={busy}
-          onClick={() => onTake({ eventId: event.eventId, section: section.id, quantity })}
-        >
-          {busy ? text("holding") : text("takePlaces")}
-        </Button>
-      </section>
-    );
-  });
 }

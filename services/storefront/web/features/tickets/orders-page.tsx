@@ -1,5 +1,6 @@
 // Orders with their receipts, and what became of their money.
 import { useInfiniteQuery } from "@tanstack/react-query";
+import { Link } from "wouter";
 import { answered, api, type Order } from "../../api/client.js";
 import { dateAndTime, money } from "../../format.js";
 import { useSession } from "../../session.js";
@@ -8,6 +9,7 @@ import { Button } from "../../ui/button.js";
 import { Empty, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
 import { useLoggedIn } from "../account/log-in-page.js";
+import { RefundBox, useRefundAsked } from "./refund-box.js";
 import { seatText } from "./tickets-page.js";
 
 export function OrdersPage() {
@@ -58,14 +60,21 @@ export function OrdersPage() {
 function OrderCard({ order }: { order: Order }) {
   const text = useText();
   const { checkoutId, event, seats, amount, amountRefunded, currency, status } = order;
+  const asked = useRefundAsked(order);
   const state = { completed: "orderPaid", refunded: "orderRefunded", partially_refunded: "orderPartly" } as const;
   return (
     <section className="grid gap-3 rounded-xl border border-line bg-paper p-4">
       <div className="flex flex-wrap items-baseline justify-between gap-x-4">
-        <h2 className="text-lg font-bold">{event.name}</h2>
-        <span className={`text-sm font-semibold ${status === "completed" ? "text-good" : "text-warn"}`}>
-          {text(state[status])}
-        </span>
+        <h2 className="text-lg font-bold">
+          <Link href={`/events/${event.eventId}`} className="no-underline hover:underline">
+            {event.name}
+          </Link>
+        </h2>
+        {asked ? undefined : (
+          <span className={`text-sm font-semibold ${status === "completed" ? "text-good" : "text-warn"}`}>
+            {text(state[status])}
+          </span>
+        )}
       </div>
       <p className="text-sm text-soft">
         {dateAndTime(event.startsAt, event.timeZone, text.locale)} · {event.venue}, {event.city}
@@ -100,7 +109,7 @@ function OrderCard({ order }: { order: Order }) {
           {dateAndTime(order.createdAt, event.timeZone, text.locale)} · {checkoutId}
         </p>
       </details>
-      {status === "refunded" ? undefined : <p className="text-sm text-soft">{text("refundsByOrganiser")}</p>}
+      <RefundBox order={order} />
     </section>
   );
 }

@@ -1,0 +1,179 @@
+// The shapes of what organisers and operators see and do with events and orders, and of one's own password.
+import { z } from "zod";
+import * as schema from "./schemas.js";
+
+const { amount, time, cursor, nextCursor, currency } = schema;
+
+export const newPassword = z
+  .strictObject({ currentPassword: schema.password, newPassword: schema.password })
+  .meta({ id: "NewPassword" });
+
+// ---- events
+
+const eventStatus = schema.eventFields.status;
+export const ownEventSearch = z.strictObject({
+  status: eventStatus.optional(),
+  q: schema.line(200).optional().meta({
+    description: "Words in the name, the venue or the city; case and accents do not matter.",
+  }),
+  cursor: cursor.optional(),
+  limit: schema.limit(100, 20),
+});
+const cancellation = z
+  .object({
+    at: time,
+    reason: z.string().optional(),
+    refunded: z.int().meta({ description: "Orders of which nothing is left to give back." }),
+    total: z.int().meta({ description: "Orders in all." }),
+  })
+  .meta({ id: "Cancellation", description: "How far an event's orders are given back; some seconds old at most." });
+export const ownEvent = z
+  .object({
+    ...schema.eventFields,
+    createdAt: time,
+    organiserId: z.string(),
+    sections: z.array(schema.newSection).meta({
+      description: "The layout as it was sent, to look at or to make another event of.",
+    }),
+    cancellation: cancellation.optional().meta({ description: "With status cancelled." }),
+  })
+  .meta({ id: "OwnEvent" });
+
+export const newCancellation = z
+  .strictObject({
+    reason: schema
+      .line(200)
+      .optional()
+      .meta({ description: "For buyers and colleagues.", example: "The singer is ill." }),
+  })
+  .meta({ id: "NewCancellation" });
+
+// ---- sales
+
+const count = z.int().min(0);
+export const sales = z
+  .object({
+    asOf: time,
+    currency,
+    seats: z
+      .object({ total: count, sold: count, held: count, free: count, blocked: count })
+      .meta({ description: "Places now. Sold ones that were given back are free again." }),
+    revenue: z.object({
+      gross: amount,
+      refunded: amount,
+      net: amount,
+    }),
+    orders: count,
+    tickets: count.meta({ description: "That are valid." }),
+    refunds: count,
+    tiers: z.array(
+      z.object({
+        tierId: z.string(),
+        name: z.string(),
+        total: count.meta({ description: "Places, blocked ones included." }),
+        sold: count.meta({ description: "Tickets that are valid." }),
+        revenue: amount.meta({ description: "What those cost." }),
+      }),
+    ),
+    holds: z.object({ won: count, lost: count }).meta({
+      description:
+        "Attempts to take seats: those that got them, and those for which others were quicker. For orientation: they are kept where holds are, are a second old, and begin anew if that store loses its data.",
+    }),
+    checkouts: z
+      .object({ started: count, completed: count, expired: count, cancelled: count, running: count })
+      .meta({ description: "As far back as Temporal keeps them (its retention)." }),
+    conversion: z
+      .number()
+      .min(0)
+      .max(1)
+      .meta({ description: "Completed checkouts among those started; 0 when there are none." }),
+    seriesStepMs: z.int().meta({ description: "From one point of the series to the next, in milliseconds." }),
+    series: z
+      .array(
+        z.object({
+          at: z.int().meta({ description: "Milliseconds since 1970, UTC.", example: 1800000000000 }),
+          sold: count,
+          revenue: amount,
+        }),
+      )
+      .max(120)
+      .meta({
+        description:
+          "What was sold from `at` to the next point, whether or not it was given back later; without gaps, from the first sale to now.",
+      }),
+  })
+  .meta({ id: "Sales" });
+
+// ---- orders
+
+export const orderSearch = z.strictObject({
+  eventId: schema.idParam.optional(),
+  q: schema.line(254).optional().meta({
+    description:
+      "The id of an order or ticket, the buyer's e-mail, or a seat's id: exactly. Without an eventId a seat is looked for in the 500 newest events.",
+  }),
+  status: schema.orderFields.status.optional(),
+  cursor: cursor.optional(),
+  limit: schema.limit(100, 20),
+});
+const buyer = z.object({
+  accountId: z.string(),
+  email: z.string().optional().meta({ description: "Absent when the account is gone, or can't be looked up now." }),
+  name: z.string().optional(),
+});
+const { refundable: _own, ...orderFields } = schema.orderFields;
+export const soldOrder = z.object({ ...orderFields, buyer }).meta({ id: "SoldOrder" });
+export const soldOrderPage = z.object({ orders: z.array(soldOrder), nextCursor }).meta({ id: "SoldOrderPage" });
+export const timelineSteps = [
+  "held",
+  "requires_action",
+  "declined",
+  "authorized",
+  "seats_lost",
+  "claimed",
+  "captured",
+  "issued",
+  "completed",
+  "payment_cancelled",
+  "released",
+  "expired",
+  "cancelled",
+  "refunded",
+  "refund_started",
+  "stopped",
+] as const;
+export const orderWithTimeline = z
+  .object({
+    ...orderFields,
+    buyer,
+    payment: z
+      .object({
+        reference: z.string().meta({ description: "Stripe's id of the payment.", example: "pi_3PbX…" }),
+        status: z.string(),
+        captured: amount,
+        refunded: amount,
+      })
+      .optional()
+      .meta({ description: "Absent when the payment can't be looked up now." }),
+    timeline: z
+      .array(
+        z.object({
+          at: time,
+          step: z.enum(timelineSteps),
+          detail: z
+            .string()
+            .optional()
+            .meta({ description: "The code of the refusal that it ended with, or a refund's id." }),
+          amount: amount.optional().meta({ description: "Of a refund." }),
+          seats: z.array(z.string()).optional().meta({ description: "Of a refund." }),
+        }),
+      )
+      .meta({
+        description:
+          "What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued` and the refunds.",
+      }),
+    workflowUrl: z.string().optional().meta({
+      description: "The checkout in Temporal's Web UI, where the installation has one.",
+    }),
+  })
+  .meta({ id: "OrderWithTimeline" });

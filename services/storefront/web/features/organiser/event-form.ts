@@ -1,0 +1,284 @@
+// An event as an organiser types it, what is wrong with it and where, and what the API takes. Pure.
+import type { Schemas } from "../../api/client.js";
+import { minorDigits } from "../../format.js";
+import { type Fault, faultKeys, type ReadLayout, readLayout, readWhole, type SectionForm } from "./layout-form.js";
+import { isTimeZone, momentOf, wallTime } from "./zoned-time.js";
+
+export type NewEvent = Schemas["NewEvent"];
+
+export interface TierForm {
+  readonly id: string;
+  readonly name: string;
+  /** In major units, as "49.50" or "49,50". */
+  readonly price: string;
+}
+
+/** Times are what the clocks at the venue show, as "2027-05-01T20:00"; empty where one may be left out. */
+export interface EventForm {
+  readonly name: string;
+  readonly description: string;
+  readonly venueName: string;
+  readonly city: string;
+  readonly country: string;
+  readonly timeZone: string;
+  readonly startsAt: string;
+  readonly onSaleAt: string;
+  readonly offSaleAt: string;
+  readonly refundableUntil: string;
+  readonly accessibleUntil: string;
+  readonly currency: string;
+  readonly seatsPerPerson: string;
+  readonly orphanRule: NewEvent["orphanRule"];
+  readonly tiers: readonly TierForm[];
+  readonly sections: readonly SectionForm[];
+}
+
+export const emptyTier: TierForm = { id: "", name: "", price: "" };
+
+export const emptyEvent = (timeZone: string): EventForm => ({
+  name: "",
+  description: "",
+  venueName: "",
+  city: "",
+  country: "",
+  timeZone,
+  startsAt: "",
+  onSaleAt: "",
+  offSaleAt: "",
+  refundableUntil: "",
+  accessibleUntil: "",
+  currency: "EUR",
+  seatsPerPerson: "8",
+  orphanRule: "lenient",
+  tiers: [{ ...emptyTier, id: "standard" }],
+  sections: [],
+});
+
+export const eventFaults = {
+  country: "faultCountry",
+  timeZone: "faultTimeZone",
+  time: "faultTime",
+  skipped: "faultSkipped",
+  past: "faultPast",
+  beforeStart: "faultBeforeStart",
+  notAfterStart: "faultNotAfterStart",
+  afterOpening: "faultAfterOpening",
+  price: "faultPrice",
+  tierId: "faultTierId",
+} as const;
+
+const mostSeatsPerPerson = 50;
+const mostAmount = 99_999_999;
+
+/** "49.50" or "49,50" in minor units of the currency; undefined: no price above 0, or more digits than the currency has. */
+export function readPrice(text: string, currency: string): number | undefined {
+  const parts = /^(\d{1,8})(?:[.,](\d{1,3}))?$/.exec(text.trim());
+  if (!parts) return undefined;
+  const digits = minorDigits(currency);
+  const fraction = parts[2] ?? "";
+  if (fraction.length > digits) return undefined;
+  const amount = Number(`${parts[1]}${fraction.padEnd(digits, "0")}`);
+  return amount >= 1 && amount <= mostAmount ? amount : undefined;
+}
+
+export function writePrice(amount: number, currency: string): string {
+  const digits = minorDigits(currency);
+  return digits === 0 ? String(amount) : (amount / 10 ** digits).toFixed(digits);
+}
+
+export interface ReadEvent {
+  /** Undefined while there are faults. */
+  readonly event: NewEvent | undefined;
+  readonly faults: readonly Fault[];
+  readonly layout: ReadLayout;
+}
+
+/** What would be sent, or everything that is wrong. */
+export function readEvent(form: EventForm, nowMs: number): ReadEvent {
+  const faults: Fault[] = [];
+  const say = (at: string, key: string, values?: Fault["values"]) =>
+    faults.push({ at, key, ...(values ? { values } : {}) });
+  const line = (at: string, text: string, most: number): string => {
+    const trimmed = text.trim();
+    if (trimmed === "") say(at, faultKeys.missing);
+    else if (trimmed.length > most) say(at, faultKeys.tooLong, { most });
+    return trimmed;
+  };
+  const { currency, orphanRule, timeZone } = form;
+  const name = line("/name", form.name, 200);
+  const description = form.description.trim();
+  if (description.length > 5_000) say("/description", faultKeys.tooLong, { most: 5_000 });
+  const venue = {
+    name: line("/venue/name", form.venueName, 200),
+    city: line("/venue/city", form.city, 100),
+    country: form.country.trim().toUpperCase(),
+    timeZone,
+  };
+  if (venue.country === "") say("/venue/country", faultKeys.missing);
+  else if (!/^[A-Z]{2}$/.test(venue.country)) say("/venue/country", eventFaults.country);
+  const zoned = isTimeZone(timeZone);
+  if (!zoned) say("/venue/timeZone", eventFaults.timeZone);
+
+  const time = (at: string, wall: string, needed: boolean): number | undefined => {
+    if (wall === "") {
+      if (needed) say(at, faultKeys.missing);
+      return undefined;
+    }
+    if (!zoned) return undefined;
+    const ms = momentOf(wall, timeZone);
+    if (ms === undefined) say(at, momentOf(wall, "UTC") === undefined ? eventFaults.time : eventFaults.skipped);
+    return ms;
+  };
+  const startsAt = time("/startsAt", form.startsAt, true);
+  const onSaleAt = time("/onSaleAt", form.onSaleAt, true);
+  const offSaleAt = time("/offSaleAt", form.offSaleAt, false);
+  const refundableUntil = time("/refundableUntil", form.refundableUntil, false);
+  const accessibleUntil = time("/accessibleUntil", form.accessibleUntil, false);
+  if (startsAt !== undefined) {
+    if (startsAt <= nowMs) say("/startsAt", eventFaults.past);
+    if (onSaleAt !== undefined && onSaleAt >= startsAt) say("/onSaleAt", eventFaults.beforeStart);
+    for (const [at, ms] of [
+      ["/offSaleAt", offSaleAt],
+      ["/refundableUntil", refundableUntil],
+      ["/accessibleUntil", accessibleUntil],
+    ] as const)
+      if (ms !== undefined && ms > startsAt) say(at, eventFaults.notAfterStart);
+  }
+  if (onSaleAt !== undefined && offSaleAt !== undefined && offSaleAt <= onSaleAt)
+    say("/offSaleAt", eventFaults.afterOpening);
+
+  const seatsPerPerson = readWhole(form.seatsPerPerson, 1, mostSeatsPerPerson);
+  if (seatsPerPerson === undefined) say("/seatsPerPerson", faultKeys.whole, { least: 1, most: mostSeatsPerPerson });
+
+  const tierIds = new Set<string>();
+  if (form.tiers.length === 0) say("/tiers", faultKeys.missing);
+  const tiers = form.tiers.map(({ id, name: tierName, price }, at) => {
+    const where = `/tiers/${at}`;
+    if (id === "") say(`${where}/id`, faultKeys.missing);
+    else if (!/^[A-Za-z0-9_-]{1,32}$/.test(id)) say(`${where}/id`, eventFaults.tierId);
+    else if (tierIds.has(id)) say(`${where}/id`, faultKeys.twice);
+    tierIds.add(id);
+    const amount = readPrice(price, currency);
+    if (price.trim() === "") say(`${where}/amount`, faultKeys.missing);
+    else if (amount === undefined) say(`${where}/amount`, eventFaults.price, { digits: minorDigits(currency) });
+    return { id, name: line(`${where}/name`, tierName, 100), amount: amount ?? 0 };
+  });
+
+  const layout = readLayout(form.sections, [...tierIds]);
+  faults.push(...layout.faults);
+  if (faults.length > 0 || startsAt === undefined || onSaleAt === undefined || seatsPerPerson === undefined)
+    return { event: undefined, faults, layout };
+  const iso = (ms: number) => new Date(ms).toISOString();
+  const optional = (key: string, ms: number | undefined) => (ms === undefined ? {} : { [key]: iso(ms) });
+  const event: NewEvent = {
+    name,
+    ...(description === "" ? {} : { description }),
+    venue,
+    startsAt: iso(startsAt),
+    onSaleAt: iso(onSaleAt),
+    ...optional("offSaleAt", offSaleAt),
+    ...optional("refundableUntil", refundableUntil),
+    ...optional("accessibleUntil", accessibleUntil),
+    currency,
+    seatsPerPerson,
+    orphanRule,
+    tiers,
+    sections: [...layout.sections],
+  };
+  return { event, faults, layout };
+}
+
+/** The price tiers that a hall needs: those that are there keep their names and prices, unused empty ones go. */
+export function withTiers(
+  tiers: readonly TierForm[],
+  wanted: readonly { readonly id: string; readonly name: string }[],
+): readonly TierForm[] {
+  const nameOf = new Map(wanted.map(({ id, name }) => [id, name]));
+  const kept = tiers
+    .filter(({ id, name, price }) => nameOf.has(id) || name !== "" || price !== "")
+    .map((tier) => ({ ...tier, name: tier.name || (nameOf.get(tier.id) ?? "") }));
+  const known = new Set(kept.map(({ id }) => id));
+  return [...kept, ...wanted.filter(({ id }) => !known.has(id)).map(({ id, name }) => ({ ...emptyTier, id, name }))];
+}
+
+// ---- an event that is there, as a beginning for another
+
+export interface CopiedEvent {
+  readonly name: string;
+  readonly description: string;
+  readonly venue: NewEvent["venue"];
+  readonly currency: string;
+  readonly seatsPerPerson: number;
+  readonly orphanRule: NewEvent["orphanRule"];
+  readonly tiers: readonly { readonly id: string; readonly name: string; readonly amount: number }[];
+}
+
+/** All but its times: another evening is another time. */
+export function copyOf(event: CopiedEvent, sections: readonly SectionForm[]): EventForm {
+  const { name, description, venue, currency, seatsPerPerson, orphanRule, tiers } = event;
+  return {
+    ...emptyEvent(venue.timeZone),
+    name,
+    description,
+    venueName: venue.name,
+    city: venue.city,
+    country: venue.country,
+    currency,
+    seatsPerPerson: String(seatsPerPerson),
+    orphanRule,
+    tiers: tiers.map((tier) => ({ id: tier.id, name: tier.name, price: writePrice(tier.amount, currency) })),
+    sections,
+  };
+}
+
+/** A time that the form suggests: in so many days, at that hour by the clocks there. */
+export const wallInDays = (nowMs: number, days: number, hour: string, timeZone: string): string =>
+  `${wallTime(nowMs + days * 86_400_000, timeZone).slice(0, 10)}T${hour}`;
+
+// ---- refusals of the API, at the fields that they are about
+
+export interface RefusedField {
+  readonly at: string;
+  readonly text: string;
+}
+
+const renamed: Readonly<Record<string, string>> = {
+  section_id: "id",
+  tier_id: "tier",
+  seat_count: "seats",
+  first_seat: "first",
+  focal_row: "focalPoint/row",
+  focal_seat: "focalPoint/seat",
+};
+
+/** "event.tiers[0].tier_id" as "/tiers/0/id": the services speak of their own fields, the form of the API's. */
+export function pointerOf(at: string): string {
+  const parts = at
+    .replace(/^event\./, "")
+    .replaceAll("[", ".")
+    .replaceAll("]", "")
+    .split(".");
+  return parts
+    .map((part) => {
+      if (parts[0] === "tiers" && part === "tier_id") return "/id";
+      const plain = renamed[part] ?? part.replace(/_ms$/, "");
+      return `/${plain.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())}`;
+    })
+    .join("");
+}
+
+/** From a problem document: `errors` of the gateway's check, `problems` of the inventory's. */
+export function refusedFields(details: Readonly<Record<string, unknown>>): readonly RefusedField[] {
+  const list = (value: unknown): readonly Record<string, unknown>[] =>
+    Array.isArray(value) ? value.filter((one) => typeof one === "object" && one !== null) : [];
+  return [
+    ...list(details["errors"]).map(({ pointer, detail }) => ({
+      at: String(pointer ?? ""),
+      text: String(detail ?? ""),
+    })),
+    ...list(details["problems"]).map(({ at, problem }) => ({
+      at: pointerOf(String(at ?? "")),
+      text: String(problem ?? ""),
+    })),
+  ];
+}

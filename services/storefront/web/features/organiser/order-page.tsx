@@ -1,0 +1,302 @@
+// One order as the organiser sees it: whose, for what, what happened when; and giving its money back.
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type ReactNode, useEffect, useState } from "react";
+import { Link } from "wouter";
+import { answered, api, newKey } from "../../api/client.js";
+import { dateAndTime, money } from "../../format.js";
+import { Button } from "../../ui/button.js";
+import { Field } from "../../ui/field.js";
+import { Notice, Problem, Skeleton } from "../../ui/notice.js";
+import { Title } from "../../ui/page.js";
+import { seatText } from "../tickets/tickets-page.js";
+import { readPrice } from "./event-form.js";
+import { orderStatusKeys } from "./order-search-page.js";
+import { type OrderWithTimeline, soldOrderKey, useSoldOrder } from "./organiser-api.js";
+import { Confirm, ForOrganisers, OrganiserNav } from "./organiser-frame.js";
+import { capital, useOrganiserText } from "./organiser-text.js";
+
+export function OrderPage({ checkoutId }: { checkoutId: string }) {
+  return (
+    <ForOrganisers>
+      <Loaded checkoutId={checkoutId} />
+    </ForOrganisers>
+  );
+}
+
+function Loaded({ checkoutId }: { checkoutId: string }) {
+  const text = useOrganiserText();
+  const order = useSoldOrder(checkoutId);
+  if (order.isError && !order.data) return <Problem error={order.error} retry={() => void order.refetch()} />;
+  return (
+    <div className="grid gap-6">
+      <Title page={text("orderTitle")}>{text("orderTitle")}</Title>
+      <OrganiserNav />
+      {order.data ? (
+        <Order order={order.data} />
+      ) : (
+        <div className="grid gap-4" role="status" aria-label={text("loading")}>
+          <Skeleton className="h-40" />
+          <Skeleton className="h-64" />
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Order({ order }: { order: OrderWithTimeline }) {
+  const text = useOrganiserText();
+  const { event, seats, currency, status, buyer, payment, refundedSeats } = order;
+  const price = (amount: number) => money(amount, currency, text.locale);
+  const back = new Set(refundedSeats);
+  return (
+    <div className="grid gap-6 lg:grid-cols-[1fr_22rem] lg:items-start">
+      <div className="grid gap-6">
+        <section className="grid gap-3 rounded-xl border border-line bg-paper p-4">
+          <div className="flex flex-wrap items-baseline justify-between gap-x-4">
+            <h2 className="text-lg font-bold">
+              <Link href={`/organiser/events/${event.eventId}`} className="underline underline-offset-4">
+                {event.name}
+              </Link>
+            </h2>
+            <span className={`font-semibold ${status === "completed" ? "text-good" : "text-warn"}`}>
+              {text(orderStatusKeys[status])}
+            </span>
+          </div>
+          <dl className="grid gap-3 sm:grid-cols-2">
+            <Fact label={text("buyer")}>
+              {buyer.email ? (
+                <a href={`mailto:${buyer.email}`} className="break-all underline underline-offset-4">
+                  {buyer.email}
+                </a>
+              ) : (
+                <span className="break-all">{buyer.accountId}</span>
+              )}
+              {buyer.name ? ` (${buyer.name})` : undefined}
+            </Fact>
+            <Fact label={text("orderedAt")}>{dateAndTime(order.createdAt, event.timeZone, text.locale)}</Fact>
+            <Fact label={text("orderId")}>
+              <span className="break-all">{order.checkoutId}</span>
+            </Fact>
+            <Fact label={text("paymentReference")}>
+              <span className="break-all">{payment?.reference ?? text("notKnownNow")}</span>
+            </Fact>
+          </dl>
+        </section>
+        <section aria-labelledby="seats" className="rounded-xl border border-line bg-paper p-4">
+          <h2 id="seats" className="mb-2 text-lg font-bold">
+            {text("placesCount", { count: seats.length })}
+          </h2>
+          <ul className="divide-y divide-line">
+            {seats.map((seat) => (
+              <li key={seat.seatId} className="flex justify-between gap-4 py-2">
+                <span>
+                  {seatText(text, seat)}
+                  {back.has(seat.seatId) ? <span className="text-soft"> · {text("orderRefunded")}</span> : undefined}
+                </span>
+                <span className="tabular-nums">{price(seat.amount)}</span>
+              </li>
+            ))}
+          </ul>
+          <p className="flex justify-between border-t-2 border-line pt-2 font-bold">
+            <span>{text("total")}</span>
+            <span className="tabular-nums">{price(order.amount)}</span>
+          </p>
+          {order.amountRefunded > 0 ? (
+            <p className="flex justify-between text-soft">
+              <span>{text("orderRefunded")}</span>
+              <span className="tabular-nums">{price(-order.amountRefunded)}</span>
+            </p>
+          ) : undefined}
+        </section>
+        <Refund order={order} />
+      </div>
+      <Timeline order={order} />
+    </div>
+  );
+}
+
+function Fact({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <div>
+      <dt className="text-sm font-semibold text-soft">{label}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+const stepKeys = {
+  held: "stepHeld",
+  requires_action: "stepRequiresAction",
+  declined: "stepDeclined",
+  authorized: "stepAuthorized",
+  seats_lost: "stepSeatsLost",
+  claimed: "stepClaimed",
+  captured: "stepCaptured",
+  issued: "stepIssued",
+  completed: "stepCompleted",
+  payment_cancelled: "stepPaymentCancelled",
+  released: "stepReleased",
+  expired: "stepExpired",
+  cancelled: "stepCancelled",
+  refunded: "stepRefunded",
+  refund_started: "stepRefundStarted",
+  stopped: "stepStopped",
+} as const;
+
+function Timeline({ order }: { order: OrderWithTimeline }) {
+  const text = useOrganiserText();
+  const { timeline, workflowUrl, event, currency } = order;
+  const clock = new Intl.DateTimeFormat(text.locale, {
+    day: "numeric",
+    month: "short",
+    hour: "numeric",
+    minute: "2-digit",
+    second: "2-digit",
+    timeZone: event.timeZone,
+  });
+  return (
+    <section aria-labelledby="timeline" className="grid gap-3 rounded-xl border border-line bg-paper p-4">
+      <h2 id="timeline" className="text-lg font-bold">
+        {text("timelineTitle")}
+      </h2>
+      <ol className="border-l-2 border-line pl-4">
+        {timeline.map(({ at, step, detail, amount, seats }, rank) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: the list only grows at its end
+          <li key={rank} className="relative pb-3 last:pb-0">
+            <span aria-hidden className="absolute top-1.5 -left-[1.4rem] size-2.5 rounded-full bg-accent" />
+            <p className="text-sm text-soft tabular-nums">{clock.format(new Date(at))}</p>
+            <p className="font-semibold">
+              {text(stepKeys[step])}
+              {amount === undefined ? "" : ` · ${money(amount, currency, text.locale)}`}
+            </p>
+            {detail ? <p className="text-sm break-all text-soft">{detail}</p> : undefined}
+            {seats && seats.length > 0 ? <p className="text-sm text-soft">{seats.join(", ")}</p> : undefined}
+          </li>
+        ))}
+      </ol>
+      {workflowUrl ? (
+        <a
+          href={workflowUrl}
+          target="_blank"
+          rel="noreferrer"
+          className="inline-flex min-h-11 items-center font-semibold underline underline-offset-4"
+        >
+          {text("openWorkflow")}
+        </a>
+      ) : undefined}
+    </section>
+  );
+}
+
+function Refund({ order }: { order: OrderWithTimeline }) {
+  const text = useOrganiserText();
+  const queries = useQueryClient();
+  const { checkoutId, seats, currency, amount, amountRefunded, refundedSeats } = order;
+  const left = amount - amountRefunded;
+  const back = new Set(refundedSeats);
+  const open = seats.filter(({ seatId }) => !back.has(seatId));
+  const [kept, setKept] = useState<ReadonlySet<string>>(new Set());
+  const [typed, setTyped] = useState("");
+  const [key, setKey] = useState<string>();
+  const chosen = open.filter(({ seatId }) => !kept.has(seatId));
+  const whole = chosen.length === open.length;
+  const price = Math.min(left, whole ? left : chosen.reduce((sum, seat) => sum + seat.amount, 0));
+  const wanted = typed.trim() === "" ? price : readPrice(typed, currency);
+  const fits = wanted !== undefined && wanted > 0 && wanted <= price;
+  const show = (value: number) => money(value, currency, text.locale);
+  const refund = useMutation({
+    mutationFn: (attempt: string) =>
+      answered(
+        api.POST("/v1/orders/{checkoutId}/refund", {
+          params: { path: { checkoutId }, header: { "Idempotency-Key": attempt } },
+          body: {
+            ...(whole ? {} : { seats: chosen.map(({ seatId }) => seatId) }),
+            ...(wanted === price || wanted === undefined ? {} : { amount: wanted }),
+          },
+        }),
+      ),
+    onSuccess: () => {
+      setKey(undefined);
+      setTyped("");
+      setKept(new Set());
+    },
+    onSettled: () => queries.invalidateQueries({ queryKey: ["organiser"] }),
+  });
+  // Under way: it shows here when it is done.
+  const pending = refund.data?.status === "pending";
+  useEffect(() => {
+    if (!pending) return;
+    const timer = setInterval(() => void queries.invalidateQueries({ queryKey: soldOrderKey(checkoutId) }), 2_000);
+    return () => clearInterval(timer);
+  }, [pending, queries, checkoutId]);
+  return (
+    <section aria-labelledby="refund" className="grid gap-3 rounded-xl border border-line bg-paper p-4">
+      <h2 id="refund" className="text-lg font-bold">
+        {text("refundTitle")}
+      </h2>
+      {refund.isError ? <Problem error={refund.error} /> : undefined}
+      {refund.data && !(pending && left === 0) ? (
+        <Notice tone={pending ? "plain" : "good"} title={text(pending ? "refundPending" : "refundGiven")} live />
+      ) : undefined}
+      {left <= 0 || open.length === 0 ? (
+        <p className="text-soft">{text("nothingLeft")}</p>
+      ) : key === undefined ? (
+        <>
+          <p className="text-sm text-soft">{text("refundHint")}</p>
+          {open.length > 1 ? (
+            <fieldset>
+              <legend className="text-sm font-semibold">{text("refundSeats")}</legend>
+              {open.map((seat) => (
+                <label key={seat.seatId} className="flex min-h-11 items-center gap-3">
+                  <input
+                    type="checkbox"
+                    className="size-5"
+                    checked={!kept.has(seat.seatId)}
+                    onChange={(change) => {
+                      const next = new Set(kept);
+                      if (change.target.checked) next.delete(seat.seatId);
+                      else next.add(seat.seatId);
+                      setKept(next);
+                    }}
+                  />
+                  {seatText(text, seat)}
+                </label>
+              ))}
+            </fieldset>
+          ) : undefined}
+          <Field
+            className="sm:w-1/2"
+            label={text("refundAmount", { currency })}
+            inputMode="decimal"
+            hint={text("refundAmountHint", { amount: show(price) })}
+            problem={
+              fits || chosen.length === 0 ? undefined : capital(text("refundAmountWrong", { amount: show(price) }))
+            }
+            value={typed}
+            onChange={(change) => setTyped(change.target.value)}
+          />
+          <Button
+            className="justify-self-start"
+            disabled={!fits || chosen.length === 0}
+            onClick={() => {
+              refund.reset();
+              setKey(newKey());
+            }}
+          >
+            {text("refundButton")}
+          </Button>
+        </>
+      ) : (
+        <Confirm
+          question={text("organiserRefundSure", { amount: show(wanted ?? price), count: chosen.length })}
+          yes={text("refundConfirm", { amount: show(wanted ?? price) })}
+          busy={refund.isPending}
+          onYes={() => refund.mutate(key)}
+          onNo={() => setKey(undefined)}
+        >
+          <p className="text-soft">{text("refundSureText")}</p>
+        </Confirm>
+      )}
+    </section>
+  );
+}

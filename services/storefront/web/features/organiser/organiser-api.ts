@@ -1,0 +1,137 @@
+// What the organiser's pages ask of the API, and how often.
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { answered, api, newKey, type Schemas } from "../../api/client.js";
+
+export type OwnEvent = Schemas["OwnEvent"];
+export type Sales = Schemas["Sales"];
+export type SoldOrder = Schemas["SoldOrder"];
+export type OrderWithTimeline = Schemas["OrderWithTimeline"];
+export type Channel = Schemas["Channel"];
+export type Block = Schemas["Block"];
+
+export const eventStatuses = ["draft", "published", "cancelled"] as const;
+export const orderStatuses = ["completed", "partially_refunded", "refunded"] as const;
+
+const salesEveryMs = 4_000;
+
+export const isOneOf = <Name extends string>(names: readonly Name[], text: string): text is Name =>
+  (names as readonly string[]).includes(text);
+
+export function useOwnEvents(q: string, status: string) {
+  return useInfiniteQuery({
+    queryKey: ["organiser", "events", q, status],
+    initialPageParam: "",
+    queryFn: ({ pageParam, signal }) =>
+      answered(
+        api.GET("/v1/organiser/events", {
+          signal,
+          params: {
+            query: {
+              limit: 20,
+              ...(q.trim() ? { q: q.trim() } : {}),
+              ...(isOneOf(eventStatuses, status) ? { status } : {}),
+              ...(pageParam ? { cursor: pageParam } : {}),
+            },
+          },
+        }),
+      ),
+    getNextPageParam: (last) => last.nextCursor,
+    placeholderData: keepPreviousData,
+  });
+}
+
+export const ownEventKey = (eventId: string) => ["organiser", "event", eventId] as const;
+
+export function useOwnEvent(eventId: string, enabled = true) {
+  return useQuery({
+    queryKey: ownEventKey(eventId),
+    enabled,
+    queryFn: ({ signal }) =>
+      answered(api.GET("/v1/organiser/events/{eventId}", { signal, params: { path: { eventId } } })),
+    // Orders of a cancelled event are being given back.
+    refetchInterval: ({ state: { data } }) =>
+      data?.cancellation && data.cancellation.refunded < data.cancellation.total ? salesEveryMs : false,
+  });
+}
+
+export function useSales(eventId: string, enabled: boolean) {
+  return useQuery({
+    queryKey: ["organiser", "sales", eventId],
+    enabled,
+    queryFn: ({ signal }) =>
+      answered(api.GET("/v1/organiser/events/{eventId}/sales", { signal, params: { path: { eventId } } })),
+    refetchInterval: salesEveryMs,
+    staleTime: 0,
+  });
+}
+
+export interface OrderQuery {
+  readonly q: string;
+  readonly status: string;
+  readonly eventId: string;
+}
+
+export function useSoldOrders({ q, status, eventId }: OrderQuery) {
+  return useInfiniteQuery({
+    queryKey: ["organiser", "orders", q, status, eventId],
+    initialPageParam: "",
+    queryFn: ({ pageParam, signal }) =>
+      answered(
+        api.GET("/v1/organiser/orders", {
+          signal,
+          params: {
+            query: {
+              limit: 20,
+              ...(q.trim() ? { q: q.trim() } : {}),
+              ...(isOneOf(orderStatuses, status) ? { status } : {}),
+              ...(eventId ? { eventId } : {}),
+              ...(pageParam ? { cursor: pageParam } : {}),
+            },
+          },
+        }),
+      ),
+    getNextPageParam: (last) => last.nextCursor,
+    placeholderData: keepPreviousData,
+    staleTime: 2_000,
+  });
+}
+
+export const soldOrderKey = (checkoutId: string) => ["organiser", "order", checkoutId] as const;
+
+export function useSoldOrder(checkoutId: string) {
+  return useQuery({
+    queryKey: soldOrderKey(checkoutId),
+    queryFn: ({ signal }) =>
+      answered(api.GET("/v1/organiser/orders/{checkoutId}", { signal, params: { path: { checkoutId } } })),
+    staleTime: 2_000,
+  });
+}
+
+export const channelsKey = (eventId: string) => ["organiser", "channels", eventId] as const;
+
+export function useChannels(eventId: string) {
+  return useQuery({
+    queryKey: channelsKey(eventId),
+    queryFn: ({ signal }) =>
+      answered(api.GET("/v1/organiser/events/{eventId}/channels", { signal, params: { path: { eventId } } })),
+  });
+}
+
+export const blocksKey = (eventId: string) => ["organiser", "blocks", eventId] as const;
+
+export function useBlocks(eventId: string, enabled: boolean) {
+  return useQuery({
+    queryKey: blocksKey(eventId),
+    enabled,
+    queryFn: ({ signal }) =>
+      answered(api.GET("/v1/organiser/events/{eventId}/blocks", { signal, params: { path: { eventId } } })),
+  });
+}
+
+/** Publishing twice is the same as once. */
+export const publishEvent = (eventId: string) =>
+  answered(
+    api.POST("/v1/organiser/events/{eventId}/publish", {
+      params: { path: { eventId }, header: { "Idempotency-Key": newKey() } },
+    }),
+  );

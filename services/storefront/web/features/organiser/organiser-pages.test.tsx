@@ -1,0 +1,255 @@
+// The organiser's pages with a scripted API: refusals at their fields, keys of repeated requests, money given back in part.
+// @vitest-environment happy-dom
+import { screen, waitFor, within } from "@testing-library/react";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { account, anEvent, anOrder, openFront, session } from "../../../test/front.js";
+import { refusal } from "../../../test/scripted-api.js";
+import { addRows, emptySection } from "./layout-form.js";
+
+// There is no canvas to draw on here; the map is looked at in a real browser.
+vi.mock(import("../seats/seat-canvas.js"), async (original) => ({
+  ...(await original()),
+  SeatCanvas: () => <canvas />,
+}));
+
+let front: Awaited<ReturnType<typeof openFront>>;
+
+async function logInAs(...roles: ("buyer" | "organiser" | "operator")[]): Promise<void> {
+  front.api.on("POST /v1/sessions", { status: 201, body: { ...session(), account: { ...account, roles } } });
+  const { logIn } = await import("../../session.js");
+  await logIn(account.email, "a long and quiet river");
+}
+
+beforeAll(async () => {
+  front = await openFront();
+});
+beforeEach(() => {
+  sessionStorage.clear();
+  return logInAs("buyer", "organiser");
+});
+afterEach(() => expect(front.finish()).toEqual([]));
+afterAll(() => front.api.stop());
+
+const listing = "GET /v1/organiser/events";
+
+describe("the organiser's events", () => {
+  it("are not asked for by who is no organiser; who was one until now is told by the API", async () => {
+    await logInAs("buyer");
+    front.open("/organiser");
+    await screen.findByText("This part is for organisers");
+    expect(screen.queryByText("New event")).toBeNull();
+    expect(front.api.askedFor(listing)).toEqual([]);
+
+    await logInAs("buyer", "organiser");
+    front.api.on(listing, refusal(403, "ROLE_REQUIRED", { detail: "Your account may not do this." }));
+    front.open("/organiser");
+    await screen.findByText("Your account may not do this.");
+  });
+
+  it("are none at first; when they can't be had, they are asked for again by a button", async () => {
+    front.api.on(listing, refusal(403, "ROLE_REQUIRED"));
+    const user = front.open("/organiser");
+    await screen.findByText("In the API's own words: ROLE_REQUIRED.");
+    front.api.on(listing, { status: 200, body: { events: [] } });
+    await user.click(screen.getByRole("button", { name: "Try again" }));
+    await screen.findByText("No events yet");
+  });
+});
+
+describe("a new event", () => {
+  const creating = "POST /v1/organiser/events";
+  const typed = () => ({
+    timeZone: "Europe/Berlin",
+    name: "Nachtmusik",
+    venueName: "Gewandhaus",
+    city: "Leipzig",
+    country: "DE",
+    startsAt: "2099-05-01T20:00",
+    onSaleAt: "2099-02-01T10:00",
+    currency: "EUR",
+    seatsPerPerson: "8",
+    tiers: [{ id: "standard", name: "Everywhere", price: "49.50" }],
+    sections: [
+      { ...emptySection, id: "GA", name: "Floor", tier: "standard", kind: "places", capacity: "100" },
+      addRows({ ...emptySection, id: "A", name: "Stalls", tier: "standard" }, 2, "10"),
+    ],
+  });
+  const keysOf = (operation: string) => front.api.askedFor(operation).map(({ headers }) => headers["idempotency-key"]);
+
+  it("shows the API's refusals at their fields, and sends the same content with the same key only", async () => {
+    sessionStorage.setItem("onsale.new-event", JSON.stringify(typed()));
+    front.api.on(
+      creating,
+      refusal(422, "LAYOUT_INVALID", {
+        problems: [
+          { at: "event.on_sale_at_ms", problem: "must be earlier, says the inventory" },
+          { at: "sections[1].rows[0].seat_count", problem: "are too many, says the inventory" },
+        ],
+      }),
+    );
+    const user = front.open("/organiser/events/new");
+    // By its text: to look for roles among the hundreds of time zones and currencies takes long.
+    const save = await screen.findByText("Save as a draft");
+    await user.click(save);
+    await screen.findByText("Must be earlier, says the inventory");
+    expect(screen.getByLabelText("On sale from").getAttribute("aria-invalid")).toBe("true");
+    // The section was closed: what is wrong in it opens it.
+    await screen.findByText("Seats: Are too many, says the inventory");
+    await waitFor(() => expect(document.activeElement).toBe(screen.getByLabelText("On sale from")));
+
+    front.api.on(creating, { status: 503, broken: true });
+    await user.click(save);
+    await screen.findByText("No connection");
+    front.api.on(creating, { status: 201, body: { ...draft(), sections: undefined } });
+    front.api.on("GET /v1/organiser/events/{eventId}", { status: 200, body: draft() });
+    front.api.on("GET /v1/events/{eventId}/seats", {
+      status: 200,
+      body: {
+        eventId: "evt_1",
+        layoutVersion: "v1",
+        seatCount: 0,
+        sections: [{ id: "GA", name: "Floor", tier: "T1", capacity: 100, generalAdmission: true, rows: [] }],
+      },
+    });
+    await user.clear(screen.getByLabelText("City"));
+    await user.type(screen.getByLabelText("City"), "Halle");
+    await user.click(save);
+    await screen.findByText(/This is a draft/);
+    const [first, again, other] = keysOf(creating);
+    expect(first).toBe(again);
+    expect(other).not.toBe(first);
+    expect(front.api.askedFor(creating)[0]?.body).toMatchObject({
+      name: "Nachtmusik",
+      onSaleAt: "2099-02-01T09:00:00.000Z",
+      tiers: [{ id: "standard", amount: 4950 }],
+      sections: [
+        { id: "GA", capacity: 100 },
+        { id: "A", rows: [{ label: "A", seats: 10 }, { label: "B" }] },
+      ],
+    });
+    // It is stored: nothing is kept to be typed on.
+    expect(sessionStorage.getItem("onsale.new-event")).toBeNull();
+  });
+
+  it("that was saved and could not be published says so, and leads to the draft", async () => {
+    sessionStorage.setItem("onsale.new-event", JSON.stringify(typed()));
+    front.api.on(creating, { status: 201, body: { ...draft(), sections: undefined } });
+    front.api.on(
+      "POST /v1/organiser/events/{eventId}/publish",
+      refusal(422, "LAYOUT_INVALID", { detail: "The hall has no seats." }),
+    );
+    const user = front.open("/organiser/events/new");
+    await user.click(await screen.findByText("Save and publish"));
+    await screen.findByText("Saved as a draft, but not published yet");
+    screen.getByText("The hall has no seats.");
+    expect(screen.getByText("To the draft").getAttribute("href")).toBe("/organiser/events/evt_1");
+    expect(front.api.askedFor(creating)).toHaveLength(1);
+  });
+
+  it("takes a file, and says line by line what is wrong with it", async () => {
+    const user = front.open("/organiser/events/new");
+    await user.click(await screen.findByText("From a file"));
+    const file = new File(["section,tier,row,seats\nA,t,A,10\nA,t,,12\n"], "hall.csv", { type: "text/csv" });
+    await user.upload(screen.getByLabelText("CSV or JSON file"), file);
+    await screen.findByText("line 3: row is missing");
+    const pasted = screen.getByLabelText("Or paste it here");
+    await user.clear(pasted);
+    await user.click(pasted);
+    await user.paste('[{"id": "GA", "name": "Floor", "tier": "vip", "capacity": 80}]');
+    await user.click(screen.getByText("Read it"));
+    await screen.findByText("80 places · sections: 1");
+    // Its price tier is there now, to be given a name and a price.
+    expect(screen.getAllByLabelText("Short name").map((field) => (field as HTMLInputElement).value)).toEqual(["vip"]);
+  });
+});
+
+const draft = () => ({
+  ...anEvent(),
+  status: "draft",
+  createdAt: "2026-11-01T10:00:00.000Z",
+  organiserId: "acc_1",
+  sections: [{ id: "GA", name: "Floor", tier: "T1", capacity: 100 }],
+});
+
+describe("an order", () => {
+  const getting = "GET /v1/organiser/orders/{checkoutId}";
+  const refunding = "POST /v1/orders/{checkoutId}/refund";
+  const seat = (number: number) => ({
+    seatId: `A-C-${number}`,
+    section: "A",
+    row: "C",
+    number: String(number),
+    tier: "T1",
+    amount: 5_000,
+  });
+  const sold = (more: Readonly<Record<string, unknown>> = {}) => {
+    const { refundable: _, ...order } = anOrder({ seats: [seat(1), seat(2), seat(3)], amount: 15_000 });
+    return {
+      ...order,
+      buyer: { accountId: "acc_2", email: "bo@example.test", name: "Bo" },
+      payment: { reference: "pi_1", status: "captured", captured: 15_000, refunded: 0 },
+      timeline: [
+        { at: "2026-11-01T10:00:00.000Z", step: "held" },
+        { at: "2026-11-01T10:00:09.000Z", step: "declined", detail: "card_declined" },
+      ],
+      ...more,
+    };
+  };
+
+  it("is given back in part, with a fee kept; asked twice after a lost answer, it is one refund", async () => {
+    front.api.on(getting, { status: 200, body: sold() });
+    const user = front.open("/organiser/orders/chk_1");
+    await screen.findByText("Payment declined");
+    screen.getByText("card_declined");
+    expect(screen.queryByText("Open in the Temporal Web UI")).toBeNull();
+    await user.click(screen.getByRole("checkbox", { name: /seat 2/ }));
+    const amount = screen.getByLabelText("Amount (EUR)");
+    await user.type(amount, "100.01");
+    await screen.findByText("Must be an amount up to €100.00");
+    const ask = () => screen.getByRole("button", { name: "Give back…" });
+    expect(ask().hasAttribute("disabled")).toBe(true);
+    await user.clear(amount);
+    await user.type(amount, "95");
+    await user.click(ask());
+    await user.keyboard("{Escape}");
+    expect(front.api.askedFor(refunding)).toEqual([]);
+    await user.click(ask());
+    front.api.on(refunding, { status: 503, broken: true });
+    const yes = within(screen.getByRole("alertdialog")).getByRole("button", { name: "Give €95.00 back" });
+    await user.click(yes);
+    await screen.findByText("No connection");
+    front.api.on(refunding, {
+      status: 200,
+      body: { refundId: "rfd_1", checkoutId: "chk_1", status: "refunded", amount: 9_500, seats: ["A-C-1", "A-C-3"] },
+    });
+    front.api.on(getting, {
+      status: 200,
+      body: sold({ status: "partially_refunded", amountRefunded: 9_500, refundedSeats: ["A-C-1", "A-C-3"] }),
+    });
+    await user.click(yes);
+    await screen.findByText("The money is on its way back.");
+    await screen.findByText("Partly refunded");
+    const asked = front.api.askedFor(refunding);
+    expect(asked.map(({ body }) => body)).toEqual(Array(2).fill({ seats: ["A-C-1", "A-C-3"], amount: 9_500 }));
+    expect(new Set(asked.map(({ headers }) => headers["idempotency-key"])).size).toBe(1);
+    // One seat is left, at its price or at what the order has left.
+    await user.click(ask());
+    screen.getByText("Give €55.00 back for one seat?");
+  });
+
+  it("says why it can't be given back, and that a refund is under way", async () => {
+    front.api.on(getting, { status: 200, body: sold() });
+    front.api.on(refunding, refusal(422, "REFUND_TOO_LARGE", { detail: "Somebody gave a part back just now." }));
+    const user = front.open("/organiser/orders/chk_1");
+    await user.click(await screen.findByRole("button", { name: "Give back…" }));
+    await user.click(screen.getByRole("button", { name: "Give €150.00 back" }));
+    await screen.findByText("Somebody gave a part back just now.");
+    front.api.on(refunding, {
+      status: 202,
+      body: { refundId: "rfd_1", checkoutId: "chk_1", status: "pending" },
+    });
+    await user.click(screen.getByRole("button", { name: "Give €150.00 back" }));
+    await screen.findByText("It is under way, and will not be forgotten.");
+    expect(front.api.askedFor(refunding).map(({ body }) => body)).toEqual([{}, {}]);
+  });
+});
