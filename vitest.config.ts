@@ -35,8 +35,6 @@ export default defineConfig({
         ...shared,
         test: {
           name: "component",
-          // They wait for timeouts, deadlines and other processes more than they work.
-          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           include: [
             "services/*/test/**/*.it.ts",
@@ -53,6 +51,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: "e2e",
+          fileParallelism: false,
           sequence: { groupOrder: 2 },
           include: ["test/e2e/**/*.it.ts", "test/browser/**/*.it.ts", "test/chaos/**/*.it.ts"],
           globalSetup: ["tools/backing/src/vitest-setup.ts"],
