@@ -2,12 +2,11 @@
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import { openRedis, watchRedis } from "@onsale/kit/redis";
-import type { Holds } from "./hold.js";
-import { eventCancelled, type KnownEvents } from "./known-events.js";
 
 export interface HoldRace {
   won(eventId: string): void;
-  lost(eventId: string): void;
+  /** Counts what others were quicker for; any other refusal is no race. */
+  refused(eventId: string, code: RefusalCode): void;
   /** Of all processes, good to a second. Lost when Valkey is emptied, and with a process that dies: figures for people, no more. */
   of(eventId: string): Promise<{ readonly won: number; readonly lost: number }>;
   close(): Promise<void>;
@@ -75,7 +74,9 @@ export function createHoldRace(settings: { url: string; ca: string | undefined; 
 
   return {
     won: (eventId) => count(eventId, "won"),
-    lost: (eventId) => count(eventId, "lost"),
+    refused(eventId, code) {
+      if (lostBy.includes(code)) count(eventId, "lost");
+    },
     async of(eventId) {
       try {
         const [won, lost] = await redis.hmget(keyOf(eventId), "won", "lost");
@@ -88,24 +89,6 @@ export function createHoldRace(settings: { url: string; ca: string | undefined; 
       clearInterval(timer);
       await tell();
       redis.disconnect();
-    },
-  };
-}
-
-/** The same holds, counted, and none any more for an event that was cancelled. Refusal on top: EVENT_CANCELLED. */
-export function watchedHolds(holds: Holds, { events, race }: { events: KnownEvents; race: HoldRace }): Holds {
-  return {
-    ...holds,
-    async hold(wish) {
-      if ((await events.published(wish.eventId)).cancelledAtMs > 0) throw eventCancelled();
-      try {
-        const held = await holds.hold(wish);
-        race.won(wish.eventId);
-        return held;
-      } catch (error) {
-        if (error instanceof DomainError && lostBy.includes(error.code)) race.lost(wish.eventId);
-        throw error;
-      }
     },
   };
 }

@@ -16,7 +16,8 @@ import { createBoards, openBoard } from "./board.js";
 import { channelSeats, codeInvalid, generalPool } from "./channels.js";
 import { accessibleEndsAtMs, type EventRecord, isId, saleEndsAtMs } from "./events.js";
 import { type Generations, rebuilding } from "./generation.js";
-import type { KnownEvents } from "./known-events.js";
+import type { HoldRace } from "./hold-race.js";
+import { eventCancelled, type KnownEvents } from "./known-events.js";
 import {
   findSeat,
   type Layout,
@@ -37,6 +38,7 @@ export interface HoldDependencies {
   readonly valkey: Valkey;
   readonly maps: SeatMaps;
   readonly channels: Channels;
+  readonly race: Pick<HoldRace, "won" | "refused">;
   readonly random: () => number;
   readonly metrics: Metrics;
 }
@@ -116,7 +118,7 @@ const firstSpread = 8;
 
 export const holdIdOf = (checkoutId: string): string => derivedHex64("hold", checkoutId);
 
-export function createHolds({ events, generations, valkey, maps, channels, random, metrics }: HoldDependencies) {
+export function createHolds({ events, generations, valkey, maps, channels, race, random, metrics }: HoldDependencies) {
   const outcomes = metrics.counter("onsale_holds_total", "Holds asked for, by outcome", ["outcome"]);
   const chosen = metrics.counter("onsale_seats_chosen_total", "Choices of seats for buyers, by what became of them", [
     "outcome",
@@ -175,6 +177,7 @@ export function createHolds({ events, generations, valkey, maps, channels, rando
   async function hold(wish: HoldWish): Promise<Hold> {
     checkIds(wish);
     const event = await events.published(wish.eventId);
+    if (event.cancelledAtMs > 0) throw eventCancelled();
     if (wish.layoutVersion !== undefined && wish.layoutVersion !== event.layoutVersion) throw layoutChanged(event);
     const layout = await events.layoutOf(event.layoutVersion);
     const holdId = holdIdOf(wish.checkoutId);
@@ -362,9 +365,12 @@ export function createHolds({ events, generations, valkey, maps, channels, rando
       try {
         const held = await hold(wish);
         outcomes.inc({ outcome: "held" });
+        race.won(wish.eventId);
         return held;
       } catch (error) {
-        outcomes.inc({ outcome: DomainError.from(error).code });
+        const { code } = DomainError.from(error);
+        outcomes.inc({ outcome: code });
+        race.refused(wish.eventId, code);
         throw error;
       }
     },

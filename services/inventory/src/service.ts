@@ -12,7 +12,7 @@ import type { inventorySettings } from "./config.js";
 import { startFollower } from "./follower.js";
 import { createGenerations } from "./generation.js";
 import { createHolds } from "./hold.js";
-import { createHoldRace, watchedHolds } from "./hold-race.js";
+import { createHoldRace } from "./hold-race.js";
 import { rememberEvents } from "./known-events.js";
 import { createLiveSeats } from "./live.js";
 import { createOwnSeats } from "./own-seats.js";
@@ -61,10 +61,7 @@ export async function startInventory({
   const blocks = createBlocks({ store, events, generations, valkey, metrics });
   const race = createHoldRace({ url: config.REDIS_URL, ca: config.REDIS_TLS_CA, log });
   lifecycle.onStop("hold race", () => race.close());
-  const holds = watchedHolds(
-    createHolds({ events, generations, valkey, maps, channels, random: Math.random, metrics }),
-    { events, race },
-  );
+  const holds = createHolds({ events, generations, valkey, maps, channels, race, random: Math.random, metrics });
   const claims = createClaims({ store, events, generations, valkey, log, metrics, running: lifecycle.running });
   const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
   const ownSeats = createOwnSeats({ store, valkey, events, generations });
