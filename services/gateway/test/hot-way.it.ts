@@ -161,6 +161,10 @@ interface Shape {
 }
 const good = JSON.stringify({ eventId: "evt_1", seats: ["A-A-1"] });
 
+/** Another signature for certain: the last characters of one hold bits that say nothing. */
+const forged = (token: string): string =>
+  token.replace(/[^.]*$/, (signature) => `${signature.startsWith("A") ? "B" : "A"}${signature.slice(1)}`);
+
 function head(
   asker: Asker,
   { method = "POST", target, version = "HTTP/1.1", headers = {}, body, stays }: Shape,
@@ -254,7 +258,7 @@ describe("one request", () => {
     [
       "with a forged token",
       [401],
-      (asker) => ask({ headers: { Authorization: `Bearer ${asker.token.slice(0, -2)}AA` } })(asker),
+      (asker) => ask({ headers: { Authorization: `Bearer ${forged(asker.token)}` } })(asker),
     ],
     [
       "with a good token and then a forged one",
