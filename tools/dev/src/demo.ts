@@ -1,6 +1,7 @@
 // npm run demo: buys tickets through the REST API as people would, and shows what becomes of each checkout.
 import { randomBytes, randomUUID } from "node:crypto";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { messageOf } from "@onsale/backing/child-process";
@@ -126,7 +127,7 @@ export async function demo({ url, ui, namespace, quick }: DemoOptions): Promise<
     return (await logIn(rest, { email, password: demoPassword })).accessToken;
   }
   async function hold(token: string, eventId: string, count: number): Promise<Checkout> {
-    // Between the look at the map and the click, others may be faster: look again then.
+    // Between the look at the map and the click, others may be faster, and a map may be a second old: look again then.
     for (let attempt = 0; attempt < 10; attempt++) {
       const seats = await pick(rest, eventId, count);
       const body = { eventId, seats };
@@ -134,6 +135,7 @@ export async function demo({ url, ui, namespace, quick }: DemoOptions): Promise<
         return await rest.post<Checkout>("/v1/checkouts", { token, body });
       } catch (error) {
         if ((error as { code?: string }).code !== "SEAT_TAKEN") throw error;
+        await sleep(300);
       }
     }
     throw new Error("Others were faster ten times in a row.");
