@@ -64,25 +64,25 @@ const read = (session: { account: Account; accessToken: string; expiresAt: strin
 async function refresh(had: string | undefined): Promise<void> {
   await navigator.locks.request("onsale.session", async () => {
     if (tokens && tokens.accessToken !== had && tokens.expiresAtMs - soonMs > Date.now()) return;
-    const key = localStorage.getItem(pendingKey) ?? newKey();
-    localStorage.setItem(pendingKey, key);
-    try {
-      const given = read(
-        await answered(
-          api.POST("/v1/sessions/refresh", {
-            params: { header: { "Idempotency-Key": key } },
-            body: { cookie: true },
-          }),
-        ),
+    const ask = async (key: string): Promise<Tokens> => {
+      localStorage.setItem(pendingKey, key);
+      const body = { cookie: true } as const;
+      return read(
+        await answered(api.POST("/v1/sessions/refresh", { params: { header: { "Idempotency-Key": key } }, body })),
       );
+    };
+    try {
+      const given = await ask(localStorage.getItem(pendingKey) ?? newKey()).catch((error: unknown) => {
+        // Used with another cookie before: its answer came, cookie and all, and the page was left before it was read.
+        if (error instanceof ApiError && error.code === "IDEMPOTENCY_KEY_REUSED") return ask(newKey());
+        throw error;
+      });
       localStorage.removeItem(pendingKey);
       keep(given);
       otherTabs.postMessage(given);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      // Used with another cookie before: its answer was had, so this is a new refresh.
-      if (error.code === "IDEMPOTENCY_KEY_REUSED") localStorage.removeItem(pendingKey);
-      else if (error.status === 401) drop();
+      if (error.status === 401) drop();
       if (state.kind === "unknown" && !error.retryable) drop();
       throw error;
     }
