@@ -169,6 +169,9 @@ describe("a checkout", () => {
         },
       )
       .toBe(true);
+    // It tells a moment later; the capture takes longer than that.
+    const toldOf = (step: string) => traceOf(traceIdOf(checkoutId)).some(({ name }) => name === step);
+    await expect.poll(() => toldOf("step authorizePayment"), { timeout: 2_500 }).toBe(true);
     await shop.stack.processes.worker?.kill9();
     await shop.stack.processes.worker?.restart();
     await paying;
