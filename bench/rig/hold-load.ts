@@ -104,7 +104,8 @@ export async function sendGrpcHolds(job: GrpcHolds): Promise<Tally> {
       await clients[lane % clients.length]?.hold(requests[at] as HoldRequest);
       return "won";
     } catch (error) {
-      return outcomeOf(DomainError.from(error).code);
+      const { code, message } = DomainError.from(error);
+      return outcomeOf(code, message);
     }
   });
 }
@@ -134,8 +135,10 @@ export async function sendRestHolds(job: RestHolds): Promise<Tally> {
   return await drive(pace, async (at, lane): Promise<Outcome> => {
     const { status, body } = await (lanes[lane] as HttpConnection).send(wires[at] as Buffer);
     if (status === 201) return "won";
-    return outcomeOf((JSON.parse(body.toString()) as { code?: string }).code ?? `HTTP ${status}`);
+    const { code = `HTTP ${status}`, detail = "" } = JSON.parse(body.toString()) as { code?: string; detail?: string };
+    return outcomeOf(code, detail);
   });
 }
 
-const outcomeOf = (code: string): Outcome => (code === "SEAT_TAKEN" ? "lost" : code);
+/** Whatever is neither won nor lost spoils the measurement: the books then say in whole words what it was. */
+const outcomeOf = (code: string, said: string): Outcome => (code === "SEAT_TAKEN" ? "lost" : `${code}: ${said}`);

@@ -54,6 +54,7 @@ afterEach(async () => {
 type Handler = (asked: Asked, context: CallContext) => Promise<string>;
 
 interface ServeOptions {
+  readonly longestConnectionMs?: number;
   readonly name?: string;
   readonly port?: number;
   readonly trust?: Trust;
@@ -64,7 +65,14 @@ async function serve(handler: Handler = async ({ text }) => text, options: Serve
   const { name = "one", port = 0, trust = {} } = options;
   const log = createLogger("tested", "silent");
   const metrics = createMetrics("tested");
-  const server = createGrpcServer({ listen: `127.0.0.1:${port}`, trust, log, metrics });
+  const { longestConnectionMs } = options;
+  const server = createGrpcServer({
+    listen: `127.0.0.1:${port}`,
+    trust,
+    log,
+    metrics,
+    ...(longestConnectionMs === undefined ? {} : { longestConnectionMs }),
+  });
   const streams = createStreams({ trust, log, metrics, ...options.streams });
   const seen: string[] = [];
   const talk = streams.stream(definition.talk, async (asked, context) => {
@@ -356,6 +364,26 @@ describe("a server that is about to stop", () => {
       if (at % 20 === 0) await new Promise((resolve) => setTimeout(resolve, 10));
     }
     expect(await metrics.registry.metrics()).toContain("onsale_rpc_streams");
+  });
+
+  test("and whose connections grow old breaks no call: each line is left before its connection is cut", async () => {
+    // In production a line is for 80 s, a connection for 120 s, and a ping comes every 30 s.
+    const { address } = await serve(({ text }) => sleep(2, text), {
+      longestConnectionMs: 1_200,
+      streams: { longestMs: 400 },
+    });
+    const streams = await up(address, { keepaliveMs: 30, idempotent: false });
+    const end = Date.now() + 4_000;
+    let answered = 0;
+    await Promise.all(
+      Array.from({ length: 16 }, async () => {
+        while (Date.now() < end) {
+          await streams.call({ text: "still there?" });
+          answered += 1;
+        }
+      }),
+    );
+    expect(answered).toBeGreaterThan(100);
   });
 });
 

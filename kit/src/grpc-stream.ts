@@ -13,6 +13,7 @@ import {
   type CallOptions,
   callMetadata,
   checkSecret,
+  longestConnectionMs,
   openChannel,
   refusalFrom,
   rpcSeconds,
@@ -82,6 +83,8 @@ export interface StreamsSettings<Request, Response> {
   readonly resolveEveryMs?: number;
   /** A line on which nothing was heard for so long, while a call waited in vain, counts as broken. */
   readonly silenceMs?: number;
+  /** How often a line's connection is asked whether it still lives. Milliseconds. */
+  readonly keepaliveMs?: number;
 }
 
 export interface Streams<Request, Response> {
@@ -154,7 +157,13 @@ export function connectStreams<Request, Response>(
   settings: StreamsSettings<Request, Response>,
 ): Streams<Request, Response> {
   const { trust, method, idempotent, resolve = resolveBySystem, resolveEveryMs = 3_000 } = settings;
-  const { deadlineMs: usualDeadlineMs = 5_000, linesEach = 1, mostInFlight = 2_000, silenceMs = 2_500 } = settings;
+  const {
+    deadlineMs: usualDeadlineMs = 5_000,
+    linesEach = 1,
+    mostInFlight = 2_000,
+    silenceMs = 2_500,
+    keepaliveMs,
+  } = settings;
   type OurLine = Line<Request, Response>;
   type OurPlace = Place<Request, Response>;
   type OurPending = Pending<Request, Response>;
@@ -240,7 +249,14 @@ export function connectStreams<Request, Response>(
   }
 
   function open(place: OurPlace): void {
-    const channel = openChannel({ address: place.address, trust, name: place.name });
+    const channel = openChannel({
+      address: place.address,
+      trust,
+      name: place.name,
+      // Not one that others have used for a while: see longestLineMs.
+      ownConnection: true,
+      ...(keepaliveMs === undefined ? {} : { keepaliveMs }),
+    });
     const stream = channel.makeBidiStreamRequest(
       method.path,
       method.requestSerialize,
@@ -514,6 +530,12 @@ export interface StreamServerSettings {
   readonly longestMs?: number;
 }
 
+/**
+ * Plus up to a fifth at random. A line must have been left before its connection is too old: grpc-js's client cuts a connection
+ * that was asked to go, with all that is under way on it, as soon as the next keepalive ping is due.
+ */
+const longestLineMs = (longestConnectionMs * 2) / 3;
+
 export type StreamHandler<Request, Response> = (request: Request, context: CallContext) => Promise<Response>;
 
 /** What this needs of grpc-js's ServerDuplexStream. */
@@ -540,7 +562,7 @@ export interface StreamServer {
 }
 
 export function createStreams(settings: StreamServerSettings): StreamServer {
-  const { trust, log, metrics, mostAtOnce = 512, longestMs = 150_000 } = settings;
+  const { trust, log, metrics, mostAtOnce = 512, longestMs = longestLineMs } = settings;
   const gauge = metrics.gauge("onsale_rpc_streams", "Streams of calls that are open now", ["method"]);
   const seconds = rpcSeconds(metrics);
   const open = new Set<{ leave(): void }>();

@@ -115,16 +115,28 @@ export interface ClientSettings {
   readonly deadlineMs?: number;
 }
 
-/** The line that calls of every kind are made on. `name`: whose certificate is expected there, when it is not the address's. */
+export interface ChannelSettings extends Pick<ClientSettings, "address" | "trust"> {
+  /** Whose certificate is expected there, when it is not the address's. */
+  readonly name?: string;
+  /** A connection of its own, as old as the channel; otherwise channels to one address share what is there. */
+  readonly ownConnection?: boolean;
+  /** How often a connection in use is asked whether it still lives. Milliseconds. */
+  readonly keepaliveMs?: number;
+}
+
+/** The line that calls of every kind are made on. */
 export function openChannel({
   address,
   trust,
   name = address,
-}: Pick<ClientSettings, "address" | "trust"> & { readonly name?: string }): Client {
+  ownConnection = false,
+  keepaliveMs = 30_000,
+}: ChannelSettings): Client {
   const options: ChannelOptions = {
+    "grpc.use_local_subchannel_pool": ownConnection ? 1 : 0,
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
-    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_time_ms": keepaliveMs,
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 2_000,
     // A name stands for several processes, which come and go: half a minute with the old addresses would be felt.
@@ -255,7 +267,12 @@ export interface GrpcServerSettings {
   readonly reflection?: boolean;
   /** Where health is answered to anyone, in the clear, besides `listen`: a kubelet that asks has no certificate. */
   readonly healthListen?: string | undefined;
+  /** A caller is asked to come on a new connection after so long, and so finds processes that were added meanwhile. */
+  readonly longestConnectionMs?: number;
 }
+
+/** Give or take a tenth, which grpc-js adds at random. */
+export const longestConnectionMs = 120_000;
 
 export interface GrpcServer {
   /** Streaming methods come as grpc-watch.ts and grpc-stream.ts make them. */
@@ -277,12 +294,12 @@ export function createGrpcServer({
   metrics,
   reflection,
   healthListen,
+  longestConnectionMs: connectionMs = longestConnectionMs,
 }: GrpcServerSettings): GrpcServer {
   const server = new Server({
     "grpc.max_receive_message_length": maxMessageBytes,
     "grpc.max_send_message_length": maxMessageBytes,
-    // Callers come back on a new connection now and then, and so find processes that were added meanwhile.
-    "grpc.max_connection_age_ms": 120_000,
+    "grpc.max_connection_age_ms": connectionMs,
   });
   const health = new HealthImplementation({ "": "NOT_SERVING" });
   health.addToServer(server);

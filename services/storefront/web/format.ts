@@ -1,5 +1,5 @@
 // Money and dates as people read them: in their language, and at the place of the event.
-import { serverNow } from "./api/client.js";
+import { serverNow } from "./api/server-clock.js";
 
 const digits = new Map<string, number>();
 /** Digits after the point: 2 for euros, 0 for yen. */

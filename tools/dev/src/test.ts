@@ -2,8 +2,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { boundToUs } from "@onsale/backing/child-process";
 import { paints } from "./log-line.js";
 
@@ -17,6 +18,8 @@ interface Outcome {
   readonly skipped: number;
   /** Why, when it was skipped. */
   readonly note?: string;
+  /** Each test that failed: file, name and the first line of why. */
+  readonly failures?: readonly string[];
 }
 
 interface Check {
@@ -46,6 +49,11 @@ export async function run(args: readonly string[]): Promise<void> {
       `${verdict(outcome)} ${title.padEnd(32)} ${`${seconds.toFixed(1)} s`.padStart(8)}  ${counts}\n`,
     );
   }
+  // Once more at the end: a log that is cut in the middle still tells what failed.
+  const failures = results.flatMap(({ title, outcome }) =>
+    (outcome.failures ?? []).map((failure) => `${verdict(outcome)} ${title}: ${failure}`),
+  );
+  if (failures.length > 0) process.stdout.write(`\n${failures.join("\n")}\n`);
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
   process.stdout.write(`\n${total.passed} passed, ${total.failed} failed${skipped}\n`);
   process.exitCode = total.failed > 0 ? 1 : 0;
@@ -129,10 +137,12 @@ function vitest(title: string, args: readonly string[]): Check {
       const passed = counted?.numPassedTests ?? 0;
       const failed = counted?.numFailedTests ?? 0;
       const skipped = (counted?.numPendingTests ?? 0) + (counted?.numTodoTests ?? 0);
+      const failures = counted ? failuresIn(counted) : [];
       // A file that could not be loaded, or an error outside of any test, fails the run without failing a test.
-      if (code !== 0 && failed === 0) return { passed, failed: 1, skipped, note: `vitest ended with code ${code}` };
+      if (code !== 0 && failed === 0)
+        return { passed, failed: 1, skipped, failures, note: `vitest ended with code ${code}` };
       if (passed + failed + skipped === 0) return { passed, failed, skipped, note: "there is no test here" };
-      return { passed, failed, skipped };
+      return { passed, failed, skipped, failures };
     },
   };
 }
@@ -142,6 +152,26 @@ interface VitestReport {
   readonly numFailedTests: number;
   readonly numPendingTests: number;
   readonly numTodoTests: number;
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message: string;
+    readonly assertionResults: readonly {
+      readonly fullName: string;
+      readonly status: string;
+      readonly failureMessages?: readonly string[] | null;
+    }[];
+  }[];
+}
+
+function failuresIn({ testResults }: VitestReport): string[] {
+  const line = (text = "") => stripVTControlCharacters(text).trim().split("\n", 1)[0] ?? "";
+  return testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const file = relative(root, name);
+    const failed = assertionResults.filter((test) => test.status === "failed");
+    if (failed.length === 0) return status === "failed" ? [`${file}: ${line(message)}`] : [];
+    return failed.map((test) => `${file} > ${test.fullName}: ${line(test.failureMessages?.[0])}`);
+  });
 }
 
 /** Its output goes to ours; a signal that we get, it gets too. */

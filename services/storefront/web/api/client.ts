@@ -1,6 +1,7 @@
 // The gateway's REST API as the pages use it: typed from its OpenAPI document, refusals as errors that a person can read.
 import createClient from "openapi-fetch";
 import type { components, paths } from "./gen/schema.js";
+import { noteClock } from "./server-clock.js";
 
 export type Schemas = components["schemas"];
 export type Event = Schemas["Event"];
@@ -27,18 +28,6 @@ export class ApiError extends Error {
 }
 
 const offline = () => new ApiError(0, "OFFLINE", "", true);
-
-/** Server's clock minus ours, in milliseconds; good to about a second, as its Date header is. */
-let clockOffsetMs = 0;
-export const serverNow = (): number => Date.now() + clockOffsetMs;
-
-function noteClock(response: Response, sentAt: number): void {
-  const date = Date.parse(response.headers.get("date") ?? "");
-  const took = Date.now() - sentAt;
-  // The header has whole seconds: half of one is the best guess. Answers from a cache or after a long wait tell little.
-  if (Number.isNaN(date) || took > 2_000 || response.headers.has("age")) return;
-  clockOffsetMs = date + 500 - (sentAt + took / 2);
-}
 
 /** Set by session.ts: how to get a token, and a fresh one when it was refused. */
 export const credentials: { token: (renew: boolean) => Promise<string | undefined> } = {

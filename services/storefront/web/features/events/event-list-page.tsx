@@ -2,7 +2,8 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { Link, useSearchParams } from "wouter";
-import { answered, api, type Event, serverNow } from "../../api/client.js";
+import { answered, api, type Event } from "../../api/client.js";
+import { serverNow } from "../../api/server-clock.js";
 import { dateAndTime, dayParts, minorDigits, money, roundMoney } from "../../format.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";

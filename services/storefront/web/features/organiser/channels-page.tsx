@@ -1,7 +1,8 @@
 // Presale channels of an event: who has a code buys seats that were set aside, in a window of its own.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useId, useState } from "react";
-import { ApiError, answered, api, type Schemas, serverNow } from "../../api/client.js";
+import { ApiError, answered, api, type Schemas } from "../../api/client.js";
+import { serverNow } from "../../api/server-clock.js";
 import { dateAndTime, wholeNumber } from "../../format.js";
 import { Button } from "../../ui/button.js";
 import { Field } from "../../ui/field.js";

@@ -2,7 +2,8 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
-import { ApiError, answered, api, newKey, serverNow } from "../../api/client.js";
+import { ApiError, answered, api, newKey } from "../../api/client.js";
+import { serverNow } from "../../api/server-clock.js";
 import { dateAndTime } from "../../format.js";
 import { whenLeft } from "../../session.js";
 import { Button, ButtonLink } from "../../ui/button.js";

@@ -2,7 +2,8 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useLocation } from "wouter";
-import { ApiError, answered, api, type EventWithSections, newKey, serverNow } from "../../api/client.js";
+import { ApiError, answered, api, type EventWithSections, newKey } from "../../api/client.js";
+import { serverNow } from "../../api/server-clock.js";
 import { money } from "../../format.js";
 import { useSession } from "../../session.js";
 import { useText } from "../../text.js";
