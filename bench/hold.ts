@@ -13,7 +13,8 @@ const traffics = [
 ] as const;
 const parts = ["valkey", "inventory", "gateway"] as const;
 /** Each process of one and two: on a machine of few cores two could not do more than one, were they not held to so much. */
-const shareOfACore = 0.15;
+const shareOfACore = 0.3;
+const inFlightEach = 64;
 
 export const hold: Question = {
   title: "What a hold costs",
@@ -47,7 +48,7 @@ export const hold: Question = {
       for (const way of ways)
         for (const { losers } of traffics)
           await holds.measure({ way, seatsPerHold: 1, losers, count: warmUp(way), processes: 2 });
-      for (let round = 1; round <= rounds && (round === 1 || scope.seconds() < pick(150, 30, 60)); round++) {
+      for (let round = 1; round <= rounds && (round === 1 || scope.seconds() < pick(330, 30, 60)); round++) {
         asked = round;
         say(`round ${round} of ${rounds}`);
         for (const length of askedLengths)
@@ -72,7 +73,7 @@ export const hold: Question = {
         try {
           for (const processes of pick([1, 2], [1, 2], [1]))
             await measure(
-              { way: "REST", seatsPerHold: 1, losers: 0.9, count: counts.REST, inFlight: 64, processes },
+              { way: "REST", seatsPerHold: 1, losers: 0.9, count: counts.REST, inFlight: inFlightEach * processes, processes },
               "REST",
               "90 % lose",
               1,
@@ -133,7 +134,7 @@ export const hold: Question = {
       ),
     };
     const scaling: Table = {
-      title: `One process and two${limited ? `, each held to ${shareOfACore * 100} % of a core` : ""}: REST, 1 seat, 90 % lose, 64 in flight`,
+      title: `One process and two${limited ? `, each held to ${shareOfACore * 100} % of a core` : ""}: REST, 1 seat, 90 % lose, ${inFlightEach} in flight for each`,
       columns: ["gateways + inventories", "holds/s", "CPU µs a hold", ...parts],
       rows: [1, 2].map((processes) => {
         const cells = all("REST", "90 % lose", 1, `${processes} processes`);
