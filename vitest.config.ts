@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 // tools/backing starts on free ports. e2e: the whole stack.
 const conditions = ["onsale-source", "module", "node", "development|production"];
 const ofNode = conditions.filter((name) => name !== "module");
+// What comes to pass on a busy machine comes late; vitest would wait for a second.
+const expect = { poll: { timeout: 20_000, interval: 50 } };
 const shared = {
   resolve: { conditions },
   // Node is told of these too, and shall load what it loads in production: builds for bundlers ("module") are not for it.
@@ -35,6 +37,8 @@ export default defineConfig({
         ...shared,
         test: {
           name: "component",
+          // They wait for timeouts, deadlines and other processes more than they work.
+          maxWorkers: 4,
           sequence: { groupOrder: 1 },
           include: [
             "services/*/test/**/*.it.ts",
@@ -43,6 +47,7 @@ export default defineConfig({
             "bench/test/**/*.it.ts",
           ],
           globalSetup: ["tools/backing/src/vitest-setup.ts"],
+          expect,
           testTimeout: 60_000,
           hookTimeout: 60_000,
         },
@@ -51,10 +56,11 @@ export default defineConfig({
         ...shared,
         test: {
           name: "e2e",
-          fileParallelism: false,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
           include: ["test/e2e/**/*.it.ts", "test/browser/**/*.it.ts", "test/chaos/**/*.it.ts"],
           globalSetup: ["tools/backing/src/vitest-setup.ts"],
+          expect,
           testTimeout: 240_000,
           hookTimeout: 240_000,
         },

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkout } from "./checkout.js";
 import { expiry } from "./expiry.js";
 import { hold } from "./hold.js";
 import { hot } from "./hot.js";
@@ -19,7 +20,7 @@ const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../" : 
 const results = join(here, "results");
 const readme = join(here, "README.md");
 
-const questions: Record<QuestionName, Question> = { hold, peers, hot, onsale, sse, memory, expiry, map };
+const questions: Record<QuestionName, Question> = { hold, peers, hot, onsale, sse, memory, expiry, map, checkout };
 
 const usage = `npm run bench [-- name …] [--quick] [--write]
 

@@ -73,7 +73,14 @@ export const hold: Question = {
         try {
           for (const processes of pick([1, 2], [1, 2], [1]))
             await measure(
-              { way: "REST", seatsPerHold: 1, losers: 0.9, count: counts.REST, inFlight: inFlightEach * processes, processes },
+              {
+                way: "REST",
+                seatsPerHold: 1,
+                losers: 0.9,
+                count: counts.REST,
+                inFlight: inFlightEach * processes,
+                processes,
+              },
               "REST",
               "90 % lose",
               1,

@@ -276,7 +276,7 @@ export interface Sale {
 }
 
 /** A published event, on sale. */
-export async function putOnSale({ catalog }: Stage, house: House): Promise<Sale> {
+export async function putOnSale({ catalog }: Pick<Stage, "catalog">, house: House): Promise<Sale> {
   const eventId = newId("evt");
   const hour = 3_600_000;
   const event = Event.fromPartial({

@@ -28,6 +28,7 @@ export const refusals = {
   METHOD_NOT_ALLOWED: refusal(405, Grpc.UNIMPLEMENTED, "This method is not allowed here"),
   IDEMPOTENCY_KEY_REQUIRED: refusal(400, Grpc.INVALID_ARGUMENT, "An Idempotency-Key header is required"),
   IDEMPOTENCY_KEY_REUSED: refusal(422, Grpc.INVALID_ARGUMENT, "The Idempotency-Key was used with another request"),
+  IF_MATCH_REQUIRED: refusal(428, Grpc.INVALID_ARGUMENT, "An If-Match header is required"),
   IDEMPOTENCY_IN_FLIGHT: refusal(
     409,
     Grpc.ABORTED,
@@ -62,6 +63,8 @@ export const refusals = {
   SEAT_ACCESSIBLE: refusal(409, Grpc.FAILED_PRECONDITION, "A seat is kept for people who need its room"),
   LAYOUT_CHANGED: refusal(409, Grpc.FAILED_PRECONDITION, "The event has another seat layout by now"),
   HOLD_EXPIRED: refusal(409, Grpc.FAILED_PRECONDITION, "The hold has expired"),
+  EVENT_NOT_DRAFT: refusal(409, Grpc.FAILED_PRECONDITION, "The event is not a draft any more"),
+  DRAFT_CHANGED: refusal(412, Grpc.FAILED_PRECONDITION, "The draft has been changed since you read it"),
   EVENT_IS_DRAFT: refusal(409, Grpc.FAILED_PRECONDITION, "The event is not published yet"),
   EVENT_CANCELLED: refusal(409, Grpc.FAILED_PRECONDITION, "The event was cancelled"),
   // channels and blocks
@@ -71,6 +74,7 @@ export const refusals = {
   CODE_LIMIT_EXCEEDED: refusal(409, Grpc.FAILED_PRECONDITION, "The limit of seats a code is reached"),
   SEAT_NOT_IN_CHANNEL: refusal(409, Grpc.FAILED_PRECONDITION, "A seat is not among those that the code opens"),
   CODE_DUPLICATE: refusal(422, Grpc.INVALID_ARGUMENT, "A code is used twice"),
+  CHANNEL_IN_THE_WAY: refusal(409, Grpc.FAILED_PRECONDITION, "A channel of the draft does not fit any more"),
   SEATS_ALLOCATED: refusal(409, Grpc.FAILED_PRECONDITION, "Seats belong to another channel"),
   CHANNEL_LIMIT_REACHED: refusal(409, Grpc.FAILED_PRECONDITION, "The event can have no more channels or codes"),
   SEATS_BLOCKED: refusal(409, Grpc.FAILED_PRECONDITION, "Seats are blocked already"),

@@ -53,6 +53,19 @@ describe.skipIf(chromiumPath === undefined)(`the seat map${needsChromium}`, () =
         return seen.size;
       });
     await expect.poll(colours, { timeout: 20_000 }).toBeGreaterThan(4);
+    // Too far away for seats and names: what is drawn in ink is the shape of the price, for those who don't tell colours apart.
+    const inked = await map.evaluate((canvas: HTMLCanvasElement) => {
+      const probe = document.body.appendChild(document.createElement("span"));
+      probe.style.color = "var(--ink)";
+      const ink = getComputedStyle(probe).color.match(/\d+/g)?.map(Number) ?? [];
+      probe.remove();
+      const { data } = canvas.getContext("2d")?.getImageData(0, 0, canvas.width, canvas.height) ?? { data: [] };
+      let found = 0;
+      for (let at = 0; at < data.length; at += 4)
+        if (ink.every((value, channel) => Math.abs((data[at + channel] ?? 0) - value) < 3)) found += 1;
+      return found;
+    });
+    expect(inked).toBeGreaterThan(500);
 
     // Others hold 200 seats: they change colour on this map, without a reload.
     const before = await map.evaluate((canvas: HTMLCanvasElement) => canvas.toDataURL());

@@ -228,7 +228,7 @@ describe.skipIf(chromiumPath === undefined)(`the organiser's pages${needsChromiu
     await page.getByText("No presale yet.").waitFor();
   });
 
-  it("copy an event, save the copy as a draft by the keyboard alone, and publish that", async () => {
+  it("copy an event, save the copy as a draft by the keyboard alone, edit that, and publish it", async () => {
     await page.goto(`/organiser/events/${eventId}`);
     await page.getByRole("link", { name: "Copy into a new event" }).click();
     await page.getByText("49 places · sections: 2").waitFor();
@@ -244,6 +244,14 @@ describe.skipIf(chromiumPath === undefined)(`the organiser's pages${needsChromiu
     await page.getByText("This is a draft: only you see it.").waitFor();
     await page.getByTestId("seat-map").waitFor();
     await accessible(page);
+    await page.getByRole("link", { name: "Edit draft" }).click();
+    await page.getByText("49 places · sections: 2").waitFor();
+    expect(await page.getByLabel("Starts").inputValue()).toBe(inDays(60));
+    await page.getByLabel("Name of the event").fill("An evening by hand, again");
+    await accessible(page);
+    await page.getByRole("button", { name: "Save changes" }).click();
+    await page.getByRole("heading", { name: "An evening by hand, again" }).waitFor();
+    await page.getByTestId("seat-map").waitFor();
     await page.getByRole("button", { name: "Publish" }).press("Enter");
     await page.getByRole("alertdialog").press("Escape");
     await page.getByRole("button", { name: "Publish" }).press("Enter");

@@ -18,13 +18,17 @@ describe.skipIf(folder === undefined || chromiumPath === undefined)(`screenshots
   let browser: Browser;
   let eventId: string;
   let laterId: string;
+  let cancelledId: string;
+  let draftId: string;
   beforeAll(async () => {
     mkdirSync(folder ?? "", { recursive: true });
     shop = await openShop();
     browser = await launch();
     eventId = await publishConcert(shop.organiser, "Nachtmusik", -60_000);
     laterId = await publishConcert(shop.organiser, "Nachtmusik, second night", 86_400_000);
-    await publishEvent(shop.organiser, { rows: 3, seatsPerRow: 10 });
+    cancelledId = await publishEvent(shop.organiser, { rows: 3, seatsPerRow: 10 });
+    await ask(shop.organiser, "POST", `/v1/organiser/events/${cancelledId}/cancel`, { reason: "The singer is ill" });
+    draftId = await publishConcert(shop.organiser, "Nachtmusik, not announced yet", 86_400_000, false);
     const other = await signUp(shop.url);
     await other.hold(eventId, ["B-C-10", "B-C-11", "B-C-12"]);
     const sold = await other.hold(eventId, ["A-C-10", "A-C-11"]);
@@ -51,7 +55,7 @@ describe.skipIf(folder === undefined || chromiumPath === undefined)(`screenshots
       await everyPage(
         page,
         await signUp(shop.url),
-        { eventId, laterId },
+        { eventId, laterId, cancelledId },
         take,
         size === "phone" ? "E" : "F",
         colorScheme === "light" ? 1 : 11,
@@ -64,6 +68,15 @@ describe.skipIf(folder === undefined || chromiumPath === undefined)(`screenshots
       await untilStatus(late, held.body.checkoutId, ["completed"]);
       const organising = await visit(browser, shop.stack.storefrontUrl, { ...options, colorScheme });
       await everyOrganiserPage(organising.page, shop.organiser, eventId, (name) => takeOf(organising.page, name));
+      for (const [path, name] of [
+        [draftId, "draft"],
+        [`${draftId}/edit`, "draft-edited"],
+        [cancelledId, "cancelled"],
+      ] as const) {
+        await organising.page.goto(`/organiser/events/${path}`);
+        await organising.page.getByTestId("seat-map").waitFor();
+        await takeOf(organising.page, `organiser-${name}`);
+      }
       await organising.context.close();
     });
   });
@@ -72,7 +85,7 @@ describe.skipIf(folder === undefined || chromiumPath === undefined)(`screenshots
 async function everyPage(
   page: Page,
   person: Person,
-  { eventId, laterId }: { eventId: string; laterId: string },
+  { eventId, laterId, cancelledId }: { eventId: string; laterId: string; cancelledId: string },
   take: (name: string, fullPage?: boolean) => Promise<void>,
   row: string,
   seat: number,
@@ -95,7 +108,19 @@ async function everyPage(
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("alert").waitFor();
   await take("log-in-refused");
+  await page.goto(`/events/${cancelledId}`);
+  await page.getByText("This concert was cancelled").waitFor();
+  await take("cancelled-event");
   await logIn(page, person);
+  await page.goto("/tickets");
+  await page.getByText("No tickets yet").waitFor();
+  await take("no-tickets");
+  await page.goto("/orders");
+  await page.getByText("No orders yet").waitFor();
+  await take("no-orders");
+  await page.goto("/organiser");
+  await page.getByText("This part is for organisers").waitFor();
+  await take("not-an-organiser");
 
   // A presale: the event before its sale, a wrong code, the right one, its seats.
   await page.goto(`/events/${laterId}`);
@@ -129,6 +154,7 @@ async function everyPage(
   await holdPicked(page);
   await page.getByText("Nachtmusik").waitFor();
   await take("checkout");
+  await checkoutMoments(page, take);
   await page.goto("/orders");
   await page.getByText("Seats held for you").waitFor();
   await take("held-elsewhere");
@@ -177,6 +203,42 @@ async function everyPage(
   await take("not-found");
 }
 
+/** What passes too quickly, or comes too late, to be waited for: the answer is the API's own but for what is said of it here. */
+async function checkoutMoments(page: Page, take: (name: string) => Promise<void>): Promise<void> {
+  const moments = {
+    "last-minute": {
+      change: () => ({ deadline: new Date(Date.now() + 50_000).toISOString() }),
+      told: /Less than a minute/,
+    },
+    paying: { change: () => ({ status: "paying" }), told: /Your payment is being taken/ },
+    expired: { change: () => ({ status: "expired" }), told: /Your time is over/ },
+    "given-back": { change: () => ({ status: "cancelled" }), told: /This checkout was cancelled/ },
+  };
+  for (const [name, { change, told }] of Object.entries(moments)) {
+    await page.route(/\/v1\/checkouts\/chk_/, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), ...change() } });
+    });
+    await page.reload();
+    await page.getByText(told).first().waitFor();
+    await take(name);
+    await page.unroute(/\/v1\/checkouts\/chk_/);
+  }
+  await page.evaluate(async () => void (await navigator.serviceWorker.ready));
+  await page.reload();
+  await page.getByRole("timer").waitFor();
+  await page.context().setOffline(true);
+  await page
+    .getByText(/^No connection/)
+    .first()
+    .waitFor();
+  await take("offline");
+  await page.context().setOffline(false);
+  // The ended moments let the basket forget it: it is remembered where it is seen.
+  await page.reload();
+  await page.getByRole("timer").waitFor();
+}
+
 /** What is on the screen, not the whole page: what sticks to its edge lies where it does. */
 async function takeView(page: Page, take: (name: string, fullPage?: boolean) => Promise<void>): Promise<void> {
   await seatButton(page, "A", 1).first().scrollIntoViewIfNeeded();
@@ -184,16 +246,11 @@ async function takeView(page: Page, take: (name: string, fullPage?: boolean) => 
 }
 
 /** Four prices, accessible seats, a presale for its fans, and tickets that can be given back. */
-async function publishConcert(organiser: Person, name: string, onSaleInMs: number): Promise<string> {
+async function publishConcert(organiser: Person, name: string, onSaleInMs: number, publish = true): Promise<string> {
   const now = Date.now();
   const iso = (ms: number) => new Date(now + ms).toISOString();
   const day = 86_400_000;
-  const ask = async (method: string, path: string, body?: unknown) => {
-    const answer = await organiser.ask<{ eventId: string }>(method, path, { key: randomUUID(), body });
-    if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
-    return answer.body;
-  };
-  const { eventId } = await ask("POST", "/v1/organiser/events", {
+  const { eventId } = await ask(organiser, "POST", "/v1/organiser/events", {
     name,
     description: "Four acts, one night, no support.",
     venue: { name: "Gewandhaus", city: "Leipzig", country: "DE", timeZone: "Europe/Berlin" },
@@ -220,8 +277,9 @@ async function publishConcert(organiser: Person, name: string, onSaleInMs: numbe
       { id: "GA", name: "Floor", tier: "T4", capacity: 200 },
     ],
   });
-  await ask("POST", `/v1/organiser/events/${eventId}/publish`);
-  await ask("PUT", `/v1/organiser/events/${eventId}/channels/fans`, {
+  if (!publish) return eventId;
+  await ask(organiser, "POST", `/v1/organiser/events/${eventId}/publish`);
+  await ask(organiser, "PUT", `/v1/organiser/events/${eventId}/channels/fans`, {
     name: "Fan club",
     codes: ["FANS24"],
     opensAt: iso(-60_000),
@@ -232,4 +290,10 @@ async function publishConcert(organiser: Person, name: string, onSaleInMs: numbe
     generalAdmission: [{ section: "GA", quantity: 20 }],
   });
   return eventId;
+}
+
+async function ask(organiser: Person, method: string, path: string, body?: unknown) {
+  const answer = await organiser.ask<{ eventId: string }>(method, path, { key: randomUUID(), body });
+  if (answer.status >= 300) throw new Error(`${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+  return answer.body;
 }

@@ -148,25 +148,29 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
     await seatButton(second.page, "A", 2, "in another basket").waitFor();
     expect(await second.page.getByRole("complementary").getByText("row A, seat 1").isVisible()).toBe(true);
     await holdPicked(second.page);
-    for (const { page, context, problems } of [first, second]) {
+    for (const { page, problems } of [first, second]) {
       await page.getByRole("button", { name: "Give the seats back" }).click();
       await page.getByRole("alertdialog").getByRole("button", { name: "Give the seats back" }).click();
       await page.getByText("This checkout was cancelled").waitFor();
       expectNoProblems(problems);
-      await context.close();
     }
+    await accessible(first.page);
+    for (const { context } of [first, second]) await context.close();
   });
 
   it("lets a declined buyer try another card, and one whose bank asks approve", async () => {
-    const { context, page } = await visit(browser, url);
+    const { context, page } = await visit(browser, url, { ...desktop, colorScheme: "dark" });
     await logIn(page, buyer);
     await pickSeats(page, eventId, "B", [1]);
     await holdPicked(page);
     await typeCard(page, "4000 0000 0000 0002");
     await pay(page);
     await page.getByText(/The payment was declined/).waitFor();
+    await accessible(page);
     await typeCard(page, "4000 0027 6000 3184");
     await pay(page);
+    await page.getByRole("link", { name: "Go to your bank's page" }).waitFor();
+    await accessible(page);
     await page.getByRole("link", { name: "Go to your bank's page" }).click();
     await page.getByRole("button", { name: /approve/i }).click();
     await page.waitForURL(/\/checkouts\/chk_/);
@@ -222,27 +226,43 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
     await context.setOffline(true);
     await page.getByRole("button", { name: /^Hold / }).click();
     await page.getByText(/can't be reached/).waitFor();
+    await accessible(page);
+    // A page that can't load now says why it doesn't.
+    await page.getByText(/^No connection: what you see may be old/).waitFor();
     await context.setOffline(false);
+    await page.getByText(/^No connection: what you see may be old/).waitFor({ state: "detached" });
     await holdPicked(page);
     await context.close();
   });
 
-  it("is bought from with the keyboard alone", async () => {
+  it("is bought from with the keyboard alone, from the log-in to the code for the door", async () => {
     const { context, page } = await visit(browser, url);
-    await logIn(page, buyer);
-    await page.goto(`/events/${eventId}/seats`);
-    await page.getByTestId("seat-map").waitFor();
+    await page.goto(`/events/${eventId}`);
+    await page.getByRole("link", { name: "Log in to buy" }).waitFor();
     const tabTo = async (name: RegExp) => {
       for (let presses = 0; presses < 60; presses++) {
         await page.keyboard.press("Tab");
         const focused = await page.evaluate(() => {
           const element = document.activeElement;
-          return element?.getAttribute("aria-label") ?? element?.textContent ?? "";
+          const label = element instanceof HTMLInputElement ? element.labels?.[0]?.textContent : undefined;
+          return element?.getAttribute("aria-label") ?? label ?? element?.textContent ?? "";
         });
         if (name.test(focused)) return;
       }
       throw new Error(`the keyboard does not reach ${name}`);
     };
+    await tabTo(/^Log in to buy$/);
+    await page.keyboard.press("Enter");
+    await page.getByLabel("E-mail").waitFor();
+    for (const [field, typed] of [
+      [/^E-mail$/, buyer.email],
+      [/^Password$/, buyer.password],
+    ] as const) {
+      await tabTo(field);
+      await page.keyboard.type(typed);
+    }
+    await page.keyboard.press("Enter");
+    await page.getByTestId("seat-map").waitFor();
     await tabTo(/^List$/);
     await page.keyboard.press("Enter");
     // One stop for the whole list; arrows lead from seat to seat.
@@ -269,6 +289,12 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
     await tabTo(/^Pay /);
     await page.keyboard.press("Enter");
     await ticketsAreThere(page);
+    await tabTo(/^Show tickets$/);
+    await page.keyboard.press("Enter");
+    await page.getByText("Valid").first().waitFor();
+    await tabTo(/row B, seat 10/);
+    await page.keyboard.press("Enter");
+    await page.getByRole("img", { name: "Code for the door" }).waitFor();
     await context.close();
   });
 
@@ -311,7 +337,7 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
       },
     });
     expect(channel.status).toBeLessThan(300);
-    const { context, page, problems } = await visit(browser, url, phone);
+    const { context, page, problems } = await visit(browser, url, { ...phone, colorScheme: "dark" });
     const asked: string[] = [];
     page.on("request", (request) => asked.push(request.url()));
     await page.goto(`/events/${early}`);
@@ -400,7 +426,7 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
     const { eventId: priced } = made.body;
     const published = await shop.organiser.ask("POST", `/v1/organiser/events/${priced}/publish`, { key: randomUUID() });
     expect([made.status, published.status]).toEqual([201, 200]);
-    const { context, page } = await visit(browser, url);
+    const { context, page } = await visit(browser, url, { ...desktop, colorScheme: "dark" });
     await logIn(page, await signUp(shop.url));
     const seatsHeld = async (): Promise<string[]> => {
       await page.waitForURL(/\/checkouts\/chk_/);
@@ -659,8 +685,25 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
         await page.goto(path);
         await page.getByRole("heading", { level: 1 }).waitFor();
         await expectNoSidewaysScrolling(page);
+        // As wide as readers may set a text (WCAG 1.4.12), in the language with the longest words.
+        if (language !== "de") continue;
+        await page.evaluate(() => {
+          const wide = new CSSStyleSheet();
+          wide.replaceSync(
+            "* { line-height: 1.5 !important; letter-spacing: 0.12em !important; word-spacing: 0.16em !important }",
+          );
+          document.adoptedStyleSheets = [wide];
+        });
+        await expectNoSidewaysScrolling(page);
       }
     }
+    // What is not there says so, and leads on.
+    await page.goto("/nowhere");
+    await page.getByText("There is nothing here").waitFor();
+    await accessible(page);
+    await page.goto("/events/evt_nothing");
+    await page.getByRole("link", { name: "See all concerts" }).waitFor();
+    await accessible(page);
     await context.close();
   });
 

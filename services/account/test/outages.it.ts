@@ -92,7 +92,7 @@ async function timed(call: Promise<unknown>): Promise<{ code: string; ms: number
 }
 async function until(what: () => Promise<boolean> | boolean): Promise<void> {
   for (let tries = 0; !(await what()); tries++) {
-    if (tries > 150) throw new Error("it did not come about");
+    if (tries > 300) throw new Error("it did not come about");
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -107,7 +107,7 @@ describe("Valkey", () => {
     const clientAddress = someAddress();
     const outcomes = await Promise.all(people.map((given) => timed(client.logIn({ ...given, clientAddress }))));
     expect(outcomes.map(({ code }) => code)).toEqual(people.map(() => "OK"));
-    expect(Math.max(...outcomes.map(({ ms }) => ms))).toBeLessThan(2_000);
+    expect(Math.max(...outcomes.map(({ ms }) => ms))).toBeLessThan(5_000);
     const [victim] = people as [(typeof people)[number]];
     const guesses: string[] = [];
     for (let i = 0; i < 12; i++)
@@ -131,7 +131,7 @@ describe("Valkey", () => {
     for (const given of people) {
       const { code, ms } = await timed(client.logIn({ ...given, clientAddress }));
       expect(code).toBe("OK");
-      expect(ms).toBeLessThan(3_000);
+      expect(ms).toBeLessThan(5_000);
     }
   });
 

@@ -9,7 +9,8 @@ import helmet, { type HelmetOptions } from "helmet";
 import { z } from "zod";
 import { type Authenticator, bearerToken, type Identity, requireRole } from "./authenticate.js";
 import { type Attempt, type Idempotency, ReplayedRefusal } from "./idempotency.js";
-import { problemMediaType, problemOf } from "./problem.js";
+import { codesOf } from "./openapi.js";
+import { codesByStatus, problemMediaType, problemOf } from "./problem.js";
 import { countedAddress, type Policy, type RateLimits } from "./rate-limit.js";
 import { parseJson, readBody, requireJson, unreadBody } from "./request-body.js";
 import { type Answer, type Call, cache, defaultBodyLimitBytes, type Route } from "./route.js";
@@ -68,6 +69,19 @@ export function createApp(dependencies: AppDependencies): Listener & Pick<Expres
     "route",
     "status",
   ]);
+  // A series that appears with its first failure shows Prometheus no increase, so what objectives are counted by is there from the
+  // start: all answers in two series, and of the routes where the crowd is, each answer that they can give.
+  const outcomes = ["answered", "failed"] as const;
+  const answers = metrics.counter(
+    "onsale_api_answers_total",
+    "Answers of the API, probes left out: failed are those with a status of 500 or more",
+    ["outcome"],
+    outcomes.map((outcome) => ({ outcome })),
+  );
+  const [answered, failed] = [answers.labels({ outcome: "answered" }), answers.labels({ outcome: "failed" })];
+  for (const one of routes.filter(({ hot }) => hot))
+    for (const status of statusesOf(one))
+      seconds.zero({ method: one.method.toUpperCase(), route: one.path, status: String(status) });
   // Of what is logged of every request, nothing can be a secret: there is nothing to look for in it.
   const requestLog = log.child({}, { redact: [] });
   const securityHeaders = helmetHeaders({
@@ -284,6 +298,7 @@ export function createApp(dependencies: AppDependencies): Listener & Pick<Expres
     // How long someone watched is no time to answer.
     if (!streams) seconds.observe({ method: request.method ?? "", route, status: String(status) }, took / 1000);
     if (route === "/healthz" || route === "/readyz" || route === "/metrics") return;
+    if (!streams) (status >= 500 ? failed : answered).inc();
     requestLog.info(
       {
         requestId: id,
@@ -299,6 +314,12 @@ export function createApp(dependencies: AppDependencies): Listener & Pick<Expres
     );
   }
 }
+
+/** Every status that a route's contract names. */
+const statusesOf = (contract: Route): readonly number[] => [
+  ...Object.keys(contract.answers).map(Number),
+  ...codesByStatus(codesOf(contract)).keys(),
+];
 
 const exchangeOf = (response: Response): Exchange => response.locals["exchange"] as Exchange;
 
@@ -358,7 +379,7 @@ function answerPreflight({ request, response, headers }: Exchange, origins: read
   if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) return false;
   headers["Access-Control-Allow-Methods"] = "GET, POST, PUT, DELETE";
   headers["Access-Control-Allow-Headers"] =
-    "Authorization, Content-Type, Idempotency-Key, If-None-Match, Last-Event-ID, X-Request-Id";
+    "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, X-Request-Id";
   headers["Access-Control-Max-Age"] = "600";
   response.writeHead(204, headers).end();
   return true;

@@ -3,6 +3,7 @@ import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import {
   type Event,
+  EventSort,
   EventStatus,
   type GetEventResponse,
   type GetLayoutResponse,
@@ -45,6 +46,11 @@ export function eventRoutes({ catalog, seats }: Services, live: LiveSeats, answe
       return await shareJson({ events: events.map(shownEvent), ...(nextCursor === "" ? {} : { nextCursor }) });
     },
   );
+  // Counts over all events, which change slowly.
+  const facets = remembering({ keepMs: 40 * answerCacheMs, most: 1 }, async (_name, options: CallOptions) => {
+    const { cities, currencies } = await catalog.getEventFacets({}, options);
+    return await shareJson({ cities, currencies });
+  });
   const publicEvent = remembering(slow, async (eventId, options: CallOptions) =>
     shareEvent(await catalog.getEvent({ eventId, viewerId: "" }, options)),
   );
@@ -93,7 +99,7 @@ export function eventRoutes({ catalog, seats }: Services, live: LiveSeats, answe
         path: "/v1/events",
         operationId: "searchEvents",
         tag,
-        summary: "Published events by start time",
+        summary: "Published events, searched and sorted",
         access: "anyone",
         limits: ["anonymous"],
         query: schema.eventSearch,
@@ -108,12 +114,37 @@ export function eventRoutes({ catalog, seats }: Services, live: LiveSeats, answe
           city: query.city ?? "",
           fromMs: query.from ?? 0,
           toMs: query.to ?? 0,
+          currency: query.currency ?? "",
+          priceFrom: query.priceFrom ?? 0,
+          priceTo: query.priceTo ?? 0,
+          sort: eventSorts[query.sort],
           cursor: query.cursor ?? "",
           limit: query.limit,
         };
         const page = await foundEvents(JSON.stringify(wanted), wanted, rpc());
         return answerWith(page, header("accept-encoding"), { "Cache-Control": cache.brief });
       },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/v1/event-facets",
+        operationId: "getEventFacets",
+        tag,
+        summary: "The cities and currencies of published events, to narrow a search by",
+        access: "anyone",
+        limits: ["anonymous"],
+        answers: {
+          200: {
+            description: "Each with how many events have it. A city is there once, in one of the ways it is written.",
+            schema: schema.eventFacets,
+            headers: versionHeaders,
+          },
+          304: { description: "Nothing has changed." },
+        },
+      },
+      async ({ rpc, header }) =>
+        answerWith(await facets("all", rpc()), header("accept-encoding"), { "Cache-Control": cache.brief }),
     ),
     route(
       {
@@ -318,6 +349,8 @@ export function shownEvent(event: Event | undefined) {
     ...(event.refundableUntilMs === 0 ? {} : { refundableUntil: iso(event.refundableUntilMs) }),
   } as const;
 }
+
+const eventSorts = { date: EventSort.DATE, price: EventSort.PRICE, name: EventSort.NAME } as const;
 
 const eventStatusNames = {
   [EventStatus.UNSPECIFIED]: "draft",

@@ -32,6 +32,15 @@ const idempotencyKey = z
   .regex(/^[\x21-\x7e]{1,255}$/)
   .meta({ param: { name: "Idempotency-Key", in: "header" }, example: "6f2a1c3e-7e1b-4a52-9d38-0f3f4a7f9b10" });
 
+const ifMatch = z
+  .string()
+  .max(200)
+  .meta({
+    param: { name: "If-Match", in: "header" },
+    description: "The ETag of what you read: with another one there by now nothing is done (412).",
+    example: '"3"',
+  });
+
 export function openApiDocument(routes: readonly Contract[]): OpenApiDocument {
   const registry = new OpenAPIRegistry();
   registry.registerComponent("securitySchemes", "accessToken", {
@@ -57,9 +66,14 @@ export function openApiDocument(routes: readonly Contract[]): OpenApiDocument {
 function pathOf(contract: Contract): RouteConfig {
   const { method, path, operationId, tag, summary, description, access, body, query, params } = contract;
   const key = contract.idempotencyKey;
-  const headers = key
-    ? z.object({ "Idempotency-Key": key === "required" ? idempotencyKey : idempotencyKey.optional() })
-    : undefined;
+  const match = contract.ifMatch;
+  const headers =
+    key || match
+      ? z.object({
+          ...(key ? { "Idempotency-Key": key === "required" ? idempotencyKey : idempotencyKey.optional() } : {}),
+          ...(match ? { "If-Match": match === "required" ? ifMatch : ifMatch.optional() } : {}),
+        })
+      : undefined;
   return {
     method,
     path,
@@ -113,16 +127,17 @@ function answerOf({ description, schema, contentType, headers }: AnswerContract)
 
 /** Every refusal that a route can give: its own, and those of the features that its contract names. */
 export function codesOf(contract: Contract): RefusalCode[] {
-  const { method, access, roles, limits, idempotencyKey: key, body, query, rawBody, unknownParam } = contract;
+  const { method, access, roles, limits, idempotencyKey: key, ifMatch, body, query, rawBody, unknownParam } = contract;
   const takesBody = method === "post" || method === "put";
   return [
     ...(contract.refusals ?? []),
     ...(unknownParam ? [unknownParam] : []),
-    ...(body || query || key ? (["REQUEST_INVALID"] as const) : []),
+    ...(body || query || key || ifMatch ? (["REQUEST_INVALID"] as const) : []),
     ...(takesBody ? (["BODY_TOO_LARGE", "MEDIA_TYPE_UNSUPPORTED"] as const) : []),
     ...(takesBody && !rawBody ? (["JSON_MALFORMED"] as const) : []),
     ...(key ? (["IDEMPOTENCY_KEY_REUSED", "IDEMPOTENCY_IN_FLIGHT"] as const) : []),
     ...(key === "required" ? (["IDEMPOTENCY_KEY_REQUIRED"] as const) : []),
+    ...(ifMatch === "required" ? (["IF_MATCH_REQUIRED"] as const) : []),
     ...(access === "account" ? (["TOKEN_MISSING"] as const) : []),
     ...(access === "anyone" ? [] : (["TOKEN_INVALID", "TOKEN_EXPIRED"] as const)),
     ...(roles ? (["ROLE_REQUIRED"] as const) : []),

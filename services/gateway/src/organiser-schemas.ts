@@ -33,7 +33,7 @@ export const ownEvent = z
     createdAt: time,
     organiserId: z.string(),
     sections: z.array(schema.newSection).meta({
-      description: "The layout as it was sent, to look at or to make another event of.",
+      description: "The layout as it was sent, to look at, to edit or to make another event of.",
     }),
     cancellation: cancellation.optional().meta({ description: "With status cancelled." }),
   })

@@ -1,4 +1,4 @@
-// Routes of organisers: making an event, putting it on sale, looking at one's own, and calling one off.
+// Routes of organisers: making an event, editing its draft, putting it on sale, looking at one's own, and calling one off.
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
@@ -15,8 +15,10 @@ import {
   searchAttributes,
   workflowTypes,
 } from "@onsale/workflows/contract";
+import type { z } from "zod";
 import type { Identity } from "./authenticate.js";
 import { shownEvent } from "./events.js";
+import { requiredRevision, revisionTag, wantedRevision } from "./if-match.js";
 import { expandLayout, sectionsAsSent } from "./layout.js";
 import * as own from "./organiser-schemas.js";
 import { type Route, route } from "./route.js";
@@ -32,6 +34,12 @@ const orphanRuleNamed = { strict: OrphanRule.STRICT, lenient: OrphanRule.LENIENT
 
 const forOrganisers = { access: "account", roles: ["organiser", "operator"], limits: "by caller" } as const;
 const anEvent = { params: schema.eventParams, unknownParam: "EVENT_NOT_FOUND" } as const;
+
+const draftTag = {
+  ETag: "Of a draft: another one after each edit. Send it as If-Match when you edit or publish what you have read.",
+};
+/** 60,000 seats, row by row. */
+const mostBytes = 1024 * 1024;
 
 /** Whose events are seen and changed: one's own; an operator's hands reach all. */
 export const askerOf = ({ roles, accountId }: Identity): string => (roles.includes("operator") ? "" : accountId);
@@ -67,7 +75,7 @@ export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs 
     const cancelled = found.event.status === EventStatus.CANCELLED;
     const sales = cancelled ? await ticket.getSales({ eventId }, options) : undefined;
     const progress = sales && { refunded: sales.ordersRefunded, total: sales.orders };
-    return shownOwnEvent(found.event, found, progress);
+    return { event: shownOwnEvent(found.event, found, progress), revision: found.revision };
   }
 
   return [
@@ -106,13 +114,56 @@ export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs 
         summary: "One of your events, with its layout as you sent it",
         ...forOrganisers,
         ...anEvent,
-        answers: { 200: { description: "The event.", schema: own.ownEvent } },
+        answers: {
+          200: { description: "The event.", schema: own.ownEvent, headers: draftTag },
+          304: { description: "The draft is the one that you have." },
+        },
         refusals: ["EVENT_NOT_FOUND"],
       },
-      async ({ params: { eventId }, identity, rpc }) => ({
-        status: 200,
-        body: await ownEvent(eventId, askerOf(identity), rpc()),
-      }),
+      async ({ params: { eventId }, identity, rpc }) => {
+        const { event, revision } = await ownEvent(eventId, askerOf(identity), rpc());
+        return { status: 200, body: event, headers: revisionTag(revision) };
+      },
+    ),
+    route(
+      {
+        method: "put",
+        path: "/v1/organiser/events/{eventId}",
+        operationId: "replaceDraft",
+        tag,
+        summary: "Edit a draft",
+        description: [
+          "Puts this content in place of the draft's, whole: what is left out is not kept. It stays its organiser's, whoever edits it.",
+          "Send the ETag of the draft that you read as If-Match: if somebody has saved it since, nothing is changed.",
+          "The same again is the same as once, also when its first answer was lost. A published event can't be edited.",
+          "Its channels keep their seats, by their ids; if they can't, the draft stays as it was and you are told which stands in the way.",
+        ].join(" "),
+        ...forOrganisers,
+        ifMatch: "required",
+        ...anEvent,
+        body: schema.newEvent,
+        bodyLimitBytes: mostBytes,
+        answers: { 200: { description: "The draft as it is now.", schema: own.ownEvent, headers: draftTag } },
+        refusals: ["EVENT_NOT_FOUND", "EVENT_NOT_DRAFT", "DRAFT_CHANGED", "CHANNEL_IN_THE_WAY", "LAYOUT_INVALID"],
+      },
+      async ({ params: { eventId }, body, identity, header, rpc }) => {
+        const wanted = {
+          event: eventOf(eventId, identity.accountId, body),
+          sections: expandLayout(body.sections),
+          layoutSource: JSON.stringify(body.sections),
+        };
+        const revision = requiredRevision(header("if-match"));
+        const replaced = await catalog.replaceDraft(
+          { ...wanted, organiserId: askerOf(identity), revision },
+          rpc(writingMs),
+        );
+        if (!replaced.event) throw new Error("the inventory answered without an event");
+        return {
+          status: 200,
+          body: shownOwnEvent(replaced.event, wanted, undefined),
+          headers: revisionTag(replaced.revision),
+        };
+      },
     ),
     route(
       {
@@ -157,7 +208,7 @@ export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs 
             started.cause,
           );
         await catalog.cancelEvent({ eventId, organiserId, reason: body.reason ?? "" }, rpc());
-        return { status: 202, body: await ownEvent(eventId, organiserId, rpc()) };
+        return { status: 202, body: (await ownEvent(eventId, organiserId, rpc())).event };
       },
     ),
     route(
@@ -176,7 +227,7 @@ export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs 
         limits: "by caller",
         idempotencyKey: "required",
         body: schema.newEvent,
-        bodyLimitBytes: 1024 * 1024,
+        bodyLimitBytes: mostBytes,
         answers: { 201: { description: "The draft.", schema: schema.event, headers: { Location: "The event." } } },
         refusals: ["LAYOUT_INVALID", "EVENT_EXISTS"],
       },
@@ -184,28 +235,7 @@ export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs 
         const eventId = derivedId("evt", identity.accountId, attempt.key);
         const { event } = await catalog.createEvent(
           {
-            event: {
-              eventId,
-              organiserId: identity.accountId,
-              name: body.name,
-              description: body.description ?? "",
-              venue: body.venue,
-              status: EventStatus.DRAFT,
-              startsAtMs: body.startsAt,
-              onSaleAtMs: body.onSaleAt,
-              offSaleAtMs: body.offSaleAt ?? 0,
-              currency: body.currency,
-              seatsPerPerson: body.seatsPerPerson ?? defaultSeatsPerPerson,
-              tiers: body.tiers.map(({ id, name, amount }) => ({ tierId: id, name, amount })),
-              capacity: 0,
-              layoutVersion: "",
-              orphanRule: orphanRuleNamed[body.orphanRule ?? "lenient"],
-              accessibleUntilMs: body.accessibleUntil ?? 0,
-              refundableUntilMs: body.refundableUntil ?? 0,
-              createdAtMs: 0,
-              cancelledAtMs: 0,
-              cancelReason: "",
-            },
+            event: eventOf(eventId, identity.accountId, body),
             sections: expandLayout(body.sections),
             layoutSource: JSON.stringify(body.sections),
           },
@@ -222,18 +252,24 @@ export function organiserRoutes({ services, temporal, taskQueue, cancelSettleMs 
         tag,
         summary: "Publish a draft",
         description:
-          "It can be found from now on, and bought from its on-sale time on. Publishing twice is the same as once.",
+          "It can be found from now on, and bought from its on-sale time on. Publishing twice is the same as once. With If-Match the draft is published only as you have read it.",
         access: "account",
         roles: ["organiser", "operator"],
         limits: "by caller",
         idempotencyKey: "required",
+        ifMatch: "optional",
         params: schema.eventParams,
         unknownParam: "EVENT_NOT_FOUND",
         answers: { 200: { description: "The event.", schema: schema.event } },
-        refusals: ["EVENT_NOT_FOUND", "EVENT_CANCELLED", "LAYOUT_INVALID"],
+        refusals: ["EVENT_NOT_FOUND", "EVENT_CANCELLED", "LAYOUT_INVALID", "DRAFT_CHANGED"],
       },
-      async ({ params, identity, rpc }) => {
-        const asked = { eventId: params.eventId, organiserId: askerOf(identity) };
+      async ({ params, identity, header, rpc }) => {
+        const revision = wantedRevision(header("if-match"));
+        const asked = {
+          eventId: params.eventId,
+          organiserId: askerOf(identity),
+          ...(revision === undefined ? {} : { revision }),
+        };
         const { event } = await catalog.publishEvent(asked, rpc(writingMs));
         return { status: 200, body: shownEvent(event) };
       },
@@ -247,9 +283,33 @@ const statusNamed = {
   cancelled: EventStatus.CANCELLED,
 } as const;
 
+/** What an organiser sends, as the inventory takes it. */
+const eventOf = (eventId: string, organiserId: string, body: z.output<typeof schema.newEvent>): Event => ({
+  eventId,
+  organiserId,
+  name: body.name,
+  description: body.description ?? "",
+  venue: body.venue,
+  status: EventStatus.DRAFT,
+  startsAtMs: body.startsAt,
+  onSaleAtMs: body.onSaleAt,
+  offSaleAtMs: body.offSaleAt ?? 0,
+  currency: body.currency,
+  seatsPerPerson: body.seatsPerPerson ?? defaultSeatsPerPerson,
+  tiers: body.tiers.map(({ id, name, amount }) => ({ tierId: id, name, amount })),
+  capacity: 0,
+  layoutVersion: "",
+  orphanRule: orphanRuleNamed[body.orphanRule ?? "lenient"],
+  accessibleUntilMs: body.accessibleUntil ?? 0,
+  refundableUntilMs: body.refundableUntil ?? 0,
+  createdAtMs: 0,
+  cancelledAtMs: 0,
+  cancelReason: "",
+});
+
 function shownOwnEvent(
   event: Event,
-  { sections, layoutSource }: GetOwnEventResponse,
+  { sections, layoutSource }: Pick<GetOwnEventResponse, "sections" | "layoutSource">,
   progress: { readonly refunded: number; readonly total: number } | undefined,
 ) {
   return {

@@ -63,6 +63,8 @@ export interface Contract {
   /** none: probes and the documentation. */
   readonly limits: readonly Policy[] | "by caller" | "none";
   readonly idempotencyKey?: "required" | "optional";
+  /** Of which revision the request is: see if-match.ts. */
+  readonly ifMatch?: "required" | "optional";
   /** What a malformed id in the path means: there is no such thing. */
   readonly params?: z.ZodObject;
   readonly unknownParam?: RefusalCode;

@@ -124,6 +124,17 @@ export const problem = z
       )
       .optional()
       .meta({ description: "With REQUEST_INVALID: what is wrong, field by field." }),
+    channels: z
+      .array(
+        z.object({
+          channelId: z.string(),
+          name: z.string(),
+          problem: z.string().meta({ example: "has seats that are not in the new hall" }),
+          seats: z.array(z.string()).optional(),
+        }),
+      )
+      .optional()
+      .meta({ description: "With CHANNEL_IN_THE_WAY: which, and why." }),
     seats: z.array(z.string()).optional().meta({
       description:
         "With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. With SEAT_REFUNDED: those given back.",
@@ -257,7 +268,15 @@ export const eventWithSections = z
     ),
   })
   .meta({ id: "EventWithSections" });
-export const eventSearch = z.strictObject({
+const eventSorts = ["date", "price", "name"] as const;
+const priceIn = (least: number) =>
+  z
+    .string()
+    .regex(/^\d{1,8}$/, "must be a whole number in the currency's minor unit, as 4950 for 49.50 EUR")
+    .transform(Number)
+    .pipe(z.int().min(least, `must be at least ${least}`))
+    .meta({ type: "integer", minimum: least, maximum: 99_999_999, example: 4950 });
+const eventSearchFields = {
   q: line(200)
     .optional()
     .meta({ description: "Words in the name, the venue or the city; case and accents do not matter." }),
@@ -268,9 +287,41 @@ export const eventSearch = z.strictObject({
   to: dayOrTime("last")
     .optional()
     .meta({ description: "Starts at this time or earlier; a day means its last moment in UTC." }),
-  cursor: cursor.optional(),
+  currency: currencyIn.optional().meta({
+    description: "Events sold in this currency. Needed with a price: amounts of two currencies can't be compared.",
+    example: "EUR",
+  }),
+  priceFrom: priceIn(0)
+    .optional()
+    .meta({ description: "In the currency's minor unit. An event fits when one of its tiers costs so much or more." }),
+  priceTo: priceIn(1).optional().meta({
+    description:
+      "In the currency's minor unit. An event fits when one of its tiers costs so much or less; with priceFrom, when one lies between them.",
+  }),
+  sort: z
+    .enum(eventSorts, `must be one of ${eventSorts.join(", ")}`)
+    .default("date")
+    .meta({
+      description:
+        "date: by start time. price: by the cheapest tier; of several currencies, one after the other. name: without regard to case and accents. Events that are equal in it come by their ids.",
+    }),
+  cursor: cursor.optional().meta({ description: "The nextCursor of the page before, in the same search and order." }),
   limit: limit(100, 20),
-});
+};
+export const eventSearch = z
+  .strictObject(eventSearchFields)
+  .superRefine(({ currency, priceFrom, priceTo }, context) => {
+    const say = (parameter: string, message: string) =>
+      void context.addIssue({ code: "custom", path: [parameter], message });
+    if ((priceFrom !== undefined || priceTo !== undefined) && currency === undefined)
+      say("currency", "must be given with a price, since amounts of two currencies can't be compared");
+    if (priceFrom !== undefined && priceTo !== undefined && priceFrom > priceTo)
+      say("priceTo", "must not be less than priceFrom");
+  });
+const facet = z.object({ value: z.string(), events: z.int().meta({ description: "Published events that have it." }) });
+export const eventFacets = z
+  .object({ cities: z.array(facet), currencies: z.array(facet) })
+  .meta({ id: "EventFacets", description: "Those with the most events first." });
 export const availability = z
   .object({
     sections: z.array(z.object({ section: z.string(), free: z.int(), held: z.int(), sold: z.int(), blocked: z.int() })),

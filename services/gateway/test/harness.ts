@@ -362,7 +362,7 @@ export const aPayment = (checkoutId: string, status: PaymentStatus = PaymentStat
   actionUrl: "",
 });
 
-export async function eventually<Result>(check: () => Promise<Result> | Result, ms = 15_000): Promise<Result> {
+export async function eventually<Result>(check: () => Promise<Result> | Result, ms = 30_000): Promise<Result> {
   for (const end = Date.now() + ms; ; ) {
     try {
       return await check();

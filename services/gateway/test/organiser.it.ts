@@ -175,6 +175,118 @@ describe("own events", () => {
   });
 });
 
+describe("a draft", () => {
+  const path = "/v1/organiser/events/evt_1";
+  const draft = anEvent({ status: EventStatus.DRAFT });
+  const sections = [{ id: "A", name: "Stalls", tier: "standard", rows: { count: 2, seats: 10, gaps: [3] } }];
+  const body = {
+    name: "The Day Ferry",
+    venue: { name: "Harbour Hall", city: "Kiel", country: "DE", timeZone: "Europe/Berlin" },
+    startsAt: "2027-05-02T20:00:00+02:00",
+    onSaleAt: "2027-04-01T10:00:00Z",
+    currency: "EUR",
+    tiers: [{ id: "standard", name: "Standard", amount: 4950 }],
+    sections,
+  };
+  const put = (headers: Record<string, string>, more: object = {}, token = organiser) =>
+    gateway.put(path, { token, body: { ...body, ...more }, headers });
+  const current = { "if-match": '"7"' };
+  const problemOf = ({ status, body: told }: Awaited<ReturnType<typeof put>>) => ({ status, code: told.code });
+
+  test("is read with its revision, which makes the edit, and comes back with the next one", async () => {
+    gateway.replies.catalog = {
+      getOwnEvent: async () => ({ event: draft, sections: [aSection], layoutSource: "", revision: "7" }),
+      replaceDraft: async ({ event }) => ({ event: { ...draft, ...event, organiserId: "acc_org" }, revision: "8" }),
+    };
+    const read = await gateway.get(path, { token: organiser });
+    const etag = read.headers.get("etag") ?? "";
+    expect(etag).toBe('"7"');
+    expect((await gateway.get(path, { token: organiser, headers: { "if-none-match": etag } })).status).toBe(304);
+
+    const told = await put({ "if-match": etag });
+    expect(told.status, told.text).toBe(200);
+    expect(told.headers.get("etag")).toBe('"8"');
+    expect(told.body).toMatchObject({ eventId: "evt_1", status: "draft", name: "The Day Ferry", sections });
+    const [request] = asked("catalog.replaceDraft");
+    expect(request).toMatchObject({
+      organiserId: "acc_org",
+      revision: "7",
+      event: { eventId: "evt_1", startsAtMs: Date.UTC(2027, 4, 2, 18), seatsPerPerson: 8, description: "" },
+      sections: [{ sectionId: "A", capacity: 18, rows: [{ label: "A", gaps: [3] }, { label: "B" }] }],
+    });
+    expect(JSON.parse(request.layoutSource)).toEqual(sections);
+    // An operator edits anybody's; a proxy may have marked the ETag as weak.
+    expect((await put({ "if-match": 'W/"8"' }, {}, operator)).status).toBe(200);
+    expect(asked("catalog.replaceDraft")[1]).toMatchObject({ organiserId: "", revision: "8" });
+  });
+
+  test("is not edited without the revision that was read, nor with a body that is wrong; it is told as for a new one", async () => {
+    expect(problemOf(await put({}))).toEqual({ status: 428, code: "IF_MATCH_REQUIRED" });
+    for (const header of ["7", "*", '"6", "7"']) {
+      const told = await put({ "if-match": header });
+      expect(problemOf(told), header).toEqual({ status: 400, code: "REQUEST_INVALID" });
+      expect(told.body.errors).toMatchObject([{ in: "header", parameter: "If-Match" }]);
+    }
+    for (const more of [
+      { name: "", venue: { ...body.venue, country: "de" } },
+      { organiserId: "acc_else" },
+      { sections: [{ ...sections[0], rows: { count: 0, seats: 2 } }] },
+      { sections: [{ ...sections[0], rows: { count: 2, seats: 2, blocked: ["C-1"] } }] },
+    ]) {
+      const asNew = await gateway.post("/v1/organiser/events", {
+        token: organiser,
+        key: randomUUID(),
+        body: { ...body, ...more },
+      });
+      const told = await put(current, more);
+      expect(problemOf(told)).toEqual(problemOf(asNew));
+      expect(told.body.errors).toEqual(asNew.body.errors);
+      expect(told.body.detail).toBe(asNew.body.detail);
+      expect(told.status).toBeLessThan(500);
+    }
+    expect((await gateway.put(path, { body, headers: current })).status).toBe(401);
+    expect(problemOf(await put(current, {}, buyer))).toEqual({ status: 403, code: "ROLE_REQUIRED" });
+    expect(asked("catalog.replaceDraft")).toEqual([]);
+    expect(asked("catalog.createEvent")).toEqual([]);
+  });
+
+  test.each([
+    ["EVENT_NOT_FOUND", 404, {}],
+    ["EVENT_NOT_DRAFT", 409, { status: "published" }],
+    ["DRAFT_CHANGED", 412, {}],
+    ["CHANNEL_IN_THE_WAY", 409, { channels: [{ channelId: "fans", name: "Fan club", problem: "has no seats" }] }],
+    ["LAYOUT_INVALID", 422, { problems: [{ at: "sections[0].section_id", problem: "is used twice" }] }],
+  ] as const)("that the inventory refuses to edit: %s", async (code, status, details) => {
+    gateway.replies.catalog = {
+      replaceDraft: async () => {
+        throw new DomainError(code, "In its own words.", details);
+      },
+    };
+    const told = await put(current);
+    expect(problemOf(told)).toEqual({ status, code });
+    // A problem's status is the answer's.
+    const { status: _status, ...rest } = details as Record<string, unknown>;
+    expect(told.body).toMatchObject({ ...rest, status, detail: "In its own words.", retryable: false });
+  });
+
+  test("is published as it was read, if its revision is named", async () => {
+    gateway.replies.catalog = { publishEvent: async () => ({ event: anEvent() }) };
+    const publish = (headers: Record<string, string>) =>
+      gateway.post(`${path}/publish`, { token: organiser, key: randomUUID(), headers });
+    for (const headers of [current, {}] as Record<string, string>[]) expect((await publish(headers)).status).toBe(200);
+    expect(asked("catalog.publishEvent")).toEqual([
+      { eventId: "evt_1", organiserId: "acc_org", revision: "7" },
+      { eventId: "evt_1", organiserId: "acc_org" },
+    ]);
+    gateway.replies.catalog = {
+      publishEvent: async () => {
+        throw new DomainError("DRAFT_CHANGED", "It was changed.");
+      },
+    };
+    expect(problemOf(await publish(current))).toEqual({ status: 412, code: "DRAFT_CHANGED" });
+  });
+});
+
 describe("sales", () => {
   const sales: GetSalesResponse = {
     asOfMs: Date.UTC(2027, 3, 1, 12),

@@ -338,35 +338,34 @@ export function createChannels(dependencies: AllotDependencies) {
     organiserId: string,
     wish: ChannelWish,
   ): Promise<{ channel: ChannelState; notFree: string[] }> {
-    const event = await owned(eventId, organiserId);
-    const layout = await events.layoutOf(event.layoutVersion);
-    const problems = problemsOfChannel(wish, event, layout);
-    if (problems.length > 0) throw refused(problems);
-    const seats = findSeats(layout, wish.seatIds);
-    for (const { sectionId } of wish.places)
-      if (!layout.sectionById.has(sectionId))
-        throw new DomainError("SECTION_UNKNOWN", `This event has no section "${sectionId}".`, { section: sectionId });
-
-    let present: Allotments | undefined;
-    for (let attempt = 1; !present; attempt++) {
+    for (let attempt = 1; ; attempt++) {
+      // First the channels: an edit of a draft changes them with the event, so while they stay the same this event is the one to save them for.
       const before = await store.allotmentsOf(eventId);
+      const event = await owned(eventId, organiserId);
+      const layout = await events.layoutOf(event.layoutVersion);
+      const problems = problemsOfChannel(wish, event, layout);
+      if (problems.length > 0) throw refused(problems);
+      const seats = findSeats(layout, wish.seatIds);
+      for (const { sectionId } of wish.places)
+        if (!layout.sectionById.has(sectionId))
+          throw new DomainError("SECTION_UNKNOWN", `This event has no section "${sectionId}".`, { section: sectionId });
+
       const planned = await plan(event, layout, before, wish, seats);
-      if (!planned) present = before;
-      else {
-        await store.addCodes(eventId, planned.codesId, planned.packed);
-        if (await store.saveAllotments(planned.next)) present = planned.next;
-        else if (attempt === tries)
-          throw new DomainError(
-            "UNAVAILABLE",
-            "The channels of this event are being changed by others. Please try again.",
-          );
+      if (planned) await store.addCodes(eventId, planned.codesId, planned.packed);
+      if (planned && !(await store.saveAllotments(planned.next))) {
+        if (attempt < tries) continue;
+        throw new DomainError(
+          "UNAVAILABLE",
+          "The channels of this event are being changed by others. Please try again.",
+        );
       }
+      const present = planned?.next ?? before;
+      known.delete(eventId);
+      await follow(event, present);
+      const channel = present.channels.find(({ channelId }) => channelId === wish.channelId) as Channel;
+      const notFree = event.published ? await takenIn(event, layout, channel) : [];
+      return { channel: describe(channel, layout), notFree };
     }
-    known.delete(eventId);
-    await follow(event, present);
-    const channel = present.channels.find(({ channelId }) => channelId === wish.channelId) as Channel;
-    const notFree = event.published ? await takenIn(event, layout, channel) : [];
-    return { channel: describe(channel, layout), notFree };
   }
 
   /** Tells Valkey; clears away what is of no use any more. */
@@ -454,9 +453,16 @@ export function createChannels(dependencies: AllotDependencies) {
     },
 
     async list(eventId: string, organiserId: string): Promise<ChannelState[]> {
-      const event = await owned(eventId, organiserId);
-      const layout = await events.layoutOf(event.layoutVersion);
-      return (await store.allotmentsOf(eventId)).channels.map((channel) => describe(channel, layout));
+      let event = await owned(eventId, organiserId);
+      for (;;) {
+        const { layoutVersion } = event;
+        const { channels } = await store.allotmentsOf(eventId);
+        // A draft may have got another hall meanwhile.
+        if (!event.published) event = await owned(eventId, organiserId);
+        if (event.layoutVersion !== layoutVersion) continue;
+        const layout = await events.layoutOf(layoutVersion);
+        return channels.map((channel) => describe(channel, layout));
+      }
     },
 
     /** What a code opens in an event, its window aside; undefined: nothing. Refusal: UNAVAILABLE. */

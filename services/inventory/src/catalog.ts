@@ -1,10 +1,10 @@
 // The organiser's and the visitor's use cases: create, publish, show and find events.
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
+import { checkDraft, checkStart, draftChanged, readRevision, withCapacities, writeRevision } from "./draft.js";
+import { cityKey, type EventSearch, type EventSort, placeOf, readCursor, writeCursor } from "./event-search.js";
 import {
-  cityKey,
   type EventRecord,
-  type EventSearch,
   type EventStatus,
   fingerprint,
   isId,
@@ -13,18 +13,13 @@ import {
   lineProblem,
   type NewEvent,
   type OwnEventSearch,
-  type Problem,
-  problemsOf,
-  readCursor,
   readOwnCursor,
   searchWords,
   statusOf,
-  writeCursor,
   writeOwnCursor,
 } from "./events.js";
 import type { Generations } from "./generation.js";
 import { eventCancelled, eventNotFound, type KnownEvents } from "./known-events.js";
-import { planLayout } from "./layout.js";
 import type { Store } from "./store.js";
 
 export interface CatalogDependencies {
@@ -39,6 +34,12 @@ export interface EventQuery {
   readonly city: string;
   readonly fromMs: number;
   readonly toMs: number;
+  /** Empty: any; but a price needs one. */
+  readonly currency: string;
+  /** In the currency's minor unit. 0: open. */
+  readonly priceFrom: number;
+  readonly priceTo: number;
+  readonly sort: EventSort;
   readonly cursor: string;
   /** 0: 20. */
   readonly limit: number;
@@ -48,10 +49,8 @@ export type Catalog = ReturnType<typeof createCatalog>;
 
 /** How long publishing waits for the seats to be there. */
 const publishWaitMs = 10_000;
-const mostProblemsTold = 50;
 const mostPerPage = 100;
 const mostOwnPerPage = 500;
-const longestSourceBytes = 2 * 1024 * 1024;
 const longestReason = 200;
 const mostClaimsAtOnce = 1_000;
 const mostWords = 10;
@@ -64,11 +63,12 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
   }
 
   /** organiserId empty: an operator, whose hands reach all. Another's event is not told apart from none. */
-  async function owned(eventId: string, organiserId: string): Promise<EventRecord> {
-    const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
-    if (!found || (organiserId !== "" && found.organiserId !== organiserId)) throw eventNotFound();
+  async function ownedWithSource(eventId: string, organiserId: string) {
+    const found = isId(eventId) ? await store.findEvent(eventId) : undefined;
+    if (!found || (organiserId !== "" && found.event.organiserId !== organiserId)) throw eventNotFound();
     return found;
   }
+  const owned = async (eventId: string, organiserId: string) => (await ownedWithSource(eventId, organiserId)).event;
 
   async function sectionsOf({ layoutVersion }: EventRecord): Promise<Section[]> {
     const sections = await store.findSections(layoutVersion);
@@ -79,18 +79,11 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
   return {
     /** Refusals: REQUEST_INVALID and LAYOUT_INVALID (details.problems: what and where, all of it), EVENT_EXISTS. */
     async create(wanted: NewEvent, sections: readonly Section[], layoutSource = ""): Promise<EventRecord> {
-      if (layoutSource.length > longestSourceBytes)
-        throw new DomainError("REQUEST_INVALID", "The layout's source is longer than any layout needs.");
-      const { inEvent, inLayout } = problemsOf(wanted, sections);
-      if (inEvent.length > 0) throw refused("REQUEST_INVALID", "The event", [...inEvent, ...inLayout]);
-      if (inLayout.length > 0) throw refused("LAYOUT_INVALID", "The seat layout", inLayout);
-
+      checkDraft(wanted, sections, layoutSource);
       const made = fingerprint(wanted, sections);
       const before = await store.findEvent(wanted.eventId);
       if (before) return sameAs(before, made);
-      if (wanted.startsAtMs <= now())
-        throw refused("REQUEST_INVALID", "The event", [{ at: "event.starts_at_ms", problem: "is in the past" }]);
-
+      checkStart(wanted, now());
       const counted = withCapacities(sections);
       const event: EventRecord = {
         ...wanted,
@@ -101,6 +94,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
         cancelledAtMs: 0,
         cancelReason: "",
         epoch: 0,
+        revision: 0,
       };
       if (await store.addEvent(event, counted, layoutSource, made)) return event;
       // Someone was quicker between the look and the insert: perhaps our own first try.
@@ -109,15 +103,22 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       return sameAs(other, made);
     },
 
-    /** organiserId empty: an operator, who may publish any. Refusals: EVENT_NOT_FOUND, also for another's draft; EVENT_CANCELLED. */
-    async publish(eventId: string, organiserId: string): Promise<EventRecord> {
-      const found = await owned(eventId, organiserId);
-      if (found.cancelledAtMs > 0) throw eventCancelled();
-      if (!found.published) await store.publish(eventId);
+    /**
+     * organiserId empty: an operator, who may publish any. With a revision: that one or nothing; what is published already stays so.
+     * Refusals: EVENT_NOT_FOUND, also for another's draft; EVENT_CANCELLED; DRAFT_CHANGED.
+     */
+    async publish(eventId: string, organiserId: string, revision?: string): Promise<EventRecord> {
+      let event = await owned(eventId, organiserId);
+      // What is published is what the store says, not what was read: the draft may be edited meanwhile.
+      if (!event.published)
+        event =
+          (await store.publish(eventId, revision === undefined ? undefined : readRevision(revision))) ??
+          (await owned(eventId, organiserId));
+      if (!event.published) throw draftChanged();
+      if (event.cancelledAtMs > 0) throw eventCancelled();
       events.forget(eventId);
-      const published = { ...found, published: true };
-      await generations.ensure(published, publishWaitMs);
-      return published;
+      await generations.ensure(event, publishWaitMs);
+      return event;
     },
 
     /** For good. Refusals: EVENT_NOT_FOUND, also for another's; EVENT_IS_DRAFT; REQUEST_INVALID. */
@@ -137,10 +138,10 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
     async own(
       eventId: string,
       organiserId: string,
-    ): Promise<{ event: EventRecord; sections: Section[]; layoutSource: string }> {
-      const event = await owned(eventId, organiserId);
-      const [sections, layoutSource] = await Promise.all([sectionsOf(event), store.layoutSource(eventId)]);
-      return { event, sections, layoutSource };
+    ): Promise<{ event: EventRecord; sections: Section[]; layoutSource: string; revision: string | undefined }> {
+      const { event, layoutSourceId } = await ownedWithSource(eventId, organiserId);
+      const [sections, layoutSource] = await Promise.all([sectionsOf(event), store.layoutSource(layoutSourceId)]);
+      return { event, sections, layoutSource, revision: event.published ? undefined : writeRevision(event) };
     },
 
     /** Newest first. organiserId empty: everybody's. No status: all. Refusals: REQUEST_INVALID. */
@@ -213,21 +214,24 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       return { event, sections: await sectionsOf(event) };
     },
 
-    /** Published events by start time. Refusals: REQUEST_INVALID. */
-    async search({ query, city, fromMs, toMs, cursor, limit }: EventQuery) {
-      if (city.length > 100 || /\p{Cc}/u.test(city))
-        throw new DomainError("REQUEST_INVALID", "The city is too long, or has control characters.");
-      if (![fromMs, toMs].every((ms) => Number.isSafeInteger(ms) && ms >= 0))
-        throw new DomainError("REQUEST_INVALID", "The times must be milliseconds since 1970, or 0.");
+    /** Published events in an order. Refusals: REQUEST_INVALID. */
+    async search({ query, cursor, limit, ...wish }: EventQuery) {
+      const problem = searchProblem(wish);
+      if (problem) throw new DomainError("REQUEST_INVALID", problem);
       if (!Number.isInteger(limit) || limit < 0 || limit > mostPerPage)
         throw new DomainError("REQUEST_INVALID", `A page may have 1 to ${mostPerPage} events.`);
       const words = wordsOf(query);
       const pageSize = limit === 0 ? 20 : limit;
+      const { city, fromMs, toMs, currency, priceFrom, priceTo, sort } = wish;
       const search: EventSearch = {
         words,
         city: cityKey(city),
         fromMs,
         toMs,
+        currency,
+        priceFrom,
+        priceTo,
+        sort,
         limit: pageSize + 1, // one more tells whether there is a next page
         after: undefined,
       };
@@ -238,9 +242,27 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       const found = nothing ? [] : await store.searchEvents({ ...search, after });
       const page = found.slice(0, pageSize);
       const last = page.at(-1);
-      return { events: page, nextCursor: found.length > pageSize && last ? writeCursor(search, last) : "" };
+      const nextCursor = found.length > pageSize && last ? writeCursor(search, placeOf(last, sort)) : "";
+      return { events: page, nextCursor };
     },
+
+    /** The cities and currencies of published events, those of most events first. */
+    facets: () => store.eventFacets(),
   };
+}
+
+function searchProblem(wish: Omit<EventQuery, "query" | "cursor" | "limit">): string | undefined {
+  const { city, fromMs, toMs, currency, priceFrom, priceTo } = wish;
+  if (city.length > 100 || /\p{Cc}/u.test(city)) return "The city is too long, or has control characters.";
+  if (![fromMs, toMs].every((ms) => Number.isSafeInteger(ms) && ms >= 0))
+    return "The times must be milliseconds since 1970, or 0.";
+  if (currency !== "" && !/^[A-Z]{3}$/.test(currency)) return "The currency must be three capital letters, as EUR.";
+  if (![priceFrom, priceTo].every((price) => Number.isSafeInteger(price) && price >= 0))
+    return "The prices must be whole numbers in the currency's minor unit, or 0.";
+  if (priceTo > 0 && priceFrom > priceTo) return "The lowest price is higher than the highest one.";
+  if (priceFrom + priceTo > 0 && currency === "")
+    return "A price says nothing without its currency, as amounts of two currencies can't be compared: name one.";
+  return undefined;
 }
 
 /** Refusals: REQUEST_INVALID. */
@@ -254,24 +276,11 @@ function wordsOf(query: string): string[] {
 }
 
 const strangeCursor = () =>
-  new DomainError("REQUEST_INVALID", "The cursor is not one of this search. Start again without it.");
+  new DomainError("REQUEST_INVALID", "The cursor is not one of this search in this order. Start again without it.");
 
 function sameAs(stored: { event: EventRecord; fingerprint: string }, made: string): EventRecord {
   if (stored.fingerprint === made) return stored.event;
   const message =
     "There is another event with this id. An event can't be changed by creating it again; choose a new id.";
   throw new DomainError("EVENT_EXISTS", message);
-}
-
-function refused(code: "REQUEST_INVALID" | "LAYOUT_INVALID", what: string, problems: readonly Problem[]): DomainError {
-  const told = problems.slice(0, mostProblemsTold);
-  const lines = told.map(({ at, problem }) => `${at} ${problem}`);
-  const more = problems.length > told.length ? `; and ${problems.length - told.length} more` : "";
-  return new DomainError(code, `${what} can't be stored: ${lines.join("; ")}${more}.`, { problems: told });
-}
-
-/** Seated sections get their capacity from their rows. */
-function withCapacities(sections: readonly Section[]): Section[] {
-  const layout = planLayout("", sections);
-  return sections.map((section, at) => ({ ...section, capacity: layout.sections[at]?.seats ?? 0 }));
 }

@@ -16,6 +16,7 @@ import {
   plainCode,
   poolsOf,
   problemsOfChannel,
+  refitChannels,
   seatIdsOf,
 } from "./channels.js";
 import type { EventRecord } from "./events.js";
@@ -122,6 +123,67 @@ describe("a channel", () => {
     expect(seatIdsOf(fans, layout)).toEqual(["A-A-2", "A-A-3"]);
     expect(placesOf(fans, layout)).toEqual([{ sectionId: "FLOOR", quantity: 5 }]);
     expect(poolsOf(layout, { channels: [channel("x", 1, "")] }).size).toBe(0);
+  });
+
+  const now = Date.UTC(2028, 0, 1);
+  const halls = (rows: Section["rows"], capacity: number) =>
+    planLayout("w", [
+      { ...hall, sectionId: "NEW" },
+      { ...hall, rows },
+      { ...hall, sectionId: "FLOOR", rows: [], generalAdmission: true, capacity },
+    ]);
+
+  test("of an edited draft has the same seats and as many places, wherever they are in the new hall", () => {
+    const before = [channel("fans", 1, "A:1:2,~FLOOR:15:5"), channel("press", 2, "A:7:2,~FLOOR:12:3")];
+    const to = halls(
+      [
+        { ...row, label: "B" },
+        { ...row, gaps: [4, 6] },
+      ],
+      8,
+    );
+    const { channels, misfits } = refitChannels(before, layout, to, event, now);
+    expect(misfits).toEqual([]);
+    for (const [at, one] of channels.entries()) {
+      const old = before[at] as Channel;
+      expect(one).toEqual({ ...old, runs: one.runs });
+      expect(seatIdsOf(one, to)).toEqual(seatIdsOf(old, layout));
+      expect(placesOf(one, to)).toEqual(placesOf(old, layout));
+    }
+    const floorPools = [...(poolsOf(to, { channels }).get(to.sectionById.get("FLOOR") as SectionPlan) ?? [])];
+    expect(floorPools.sort()).toEqual([1, 1, 1, 1, 1, 2, 2, 2]);
+  });
+
+  test("of an edited draft is in the way of what it does not fit, unless it is over", () => {
+    const fans = { ...channel("fans", 1, "A:0:1,A:8:1,~FLOOR:0:6"), seatsPerPerson: 5, seatsPerCode: 9 };
+    const press = channel("press", 2, "~FLOOR:10:4");
+    const to = halls([{ ...row, seatCount: 9 }], 8);
+    const edited = { ...event, seatsPerPerson: 4, capacity: 8, offSaleAtMs: wish.closesAtMs - 1 };
+    const told = (at: number) =>
+      refitChannels([fans, press], layout, to, edited, at).misfits.map(
+        ({ channelId, problem, seats }) => `${channelId} ${problem} ${seats.join()}`,
+      );
+    expect(told(now)).toEqual([
+      "fans closes after the end of the event's sale ",
+      "fans allows 5 seats a person, but the event 4 ",
+      "fans allows 9 seats a code, but the event has 8 places ",
+      "fans has seats that are not in the new hall A-A-10",
+      "press closes after the end of the event's sale ",
+      "press has 4 places in section FLOOR, where 2 are left for it in the new hall ",
+    ]);
+    expect(told(wish.closesAtMs)).toEqual([]);
+    const over = refitChannels([{ ...fans, ended: true }], layout, to, edited, now);
+    expect(over.misfits).toEqual([]);
+    expect(over.channels.map((one) => [one.ended, seatIdsOf(one, to)])).toEqual([[true, ["A-A-1"]]]);
+    // A section that has rows now, or none any more: its seats are others, whatever their names.
+    const turned = planLayout("x", [{ ...hall, sectionId: "FLOOR", rows: [{ ...row, label: "GA" }] }]);
+    expect(refitChannels([press], layout, turned, event, now).misfits).toMatchObject([
+      { problem: "has places in section FLOOR, which is no general admission in the new hall" },
+    ]);
+    const standing = planLayout("y", [{ ...hall, rows: [], generalAdmission: true, capacity: 30 }]);
+    expect(refitChannels([channel("x", 1, "A:0:1")], layout, standing, event, now).misfits).toMatchObject([
+      { seats: ["A-A-1"] },
+    ]);
   });
 
   test("gets the last free places, keeps its own, and never another's", () => {

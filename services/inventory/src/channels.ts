@@ -9,6 +9,7 @@ import {
   type Run,
   readRuns,
   runsOf,
+  type Seat,
   type SectionPlan,
   seatsOf,
   writeRuns,
@@ -260,6 +261,68 @@ export function writePlaces(section: SectionPlan, places: readonly number[], lay
       places.map((index) => ({ section, index })),
     ),
   );
+}
+
+// ---- a draft that is edited
+
+/** A channel that an edited draft has no place for. */
+export interface Misfit {
+  readonly channelId: string;
+  readonly name: string;
+  /** "has seats that are not in the new hall" */
+  readonly problem: string;
+  /** Which, if it is about seats. */
+  readonly seats: readonly string[];
+}
+
+/**
+ * The channels of a draft in its new hall and with its new times: each keeps its seats by their names, and as many places as it had.
+ * One that is over keeps what is left of them, has ended, and is in nobody's way.
+ */
+export function refitChannels(
+  channels: readonly Channel[],
+  from: Layout,
+  to: Layout,
+  event: Pick<EventRecord, "startsAtMs" | "offSaleAtMs" | "seatsPerPerson" | "capacity">,
+  nowMs: number,
+): { readonly channels: readonly Channel[]; readonly misfits: readonly Misfit[] } {
+  const refitted: Channel[] = [];
+  const misfits: Misfit[] = [];
+  for (const channel of channels) {
+    const { channelId, name, closesAtMs, seatsPerPerson, seatsPerCode } = channel;
+    const isOver = channel.ended || closesAtMs <= nowMs;
+    const say = (problem: string, seats: readonly string[] = []) => {
+      if (!isOver) misfits.push({ channelId, name, problem, seats });
+    };
+    if (closesAtMs > saleEndsAtMs(event)) say("closes after the end of the event's sale");
+    if (seatsPerPerson > event.seatsPerPerson)
+      say(`allows ${seatsPerPerson} seats a person, but the event ${event.seatsPerPerson}`);
+    if (seatsPerCode > event.capacity)
+      say(`allows ${seatsPerCode} seats a code, but the event has ${event.capacity} places`);
+
+    const seats: Seat[] = [];
+    const gone: string[] = [];
+    for (const seatId of seatIdsOf(channel, from)) {
+      const seat = findSeat(to, seatId);
+      if (seat && !seat.section.generalAdmission) seats.push(seat);
+      else gone.push(seatId);
+    }
+    if (gone.length > 0) say("has seats that are not in the new hall", gone);
+    const others = poolsOf(to, { channels: refitted });
+    for (const { sectionId, quantity } of placesOf(channel, from)) {
+      const section = to.sectionById.get(sectionId);
+      if (!section?.generalAdmission) {
+        say(`has places in section ${sectionId}, which is no general admission in the new hall`);
+        continue;
+      }
+      const chosen = choosePlaces(section, quantity, undefined, others.get(section), () => true);
+      if ("free" in chosen)
+        say(`has ${quantity} places in section ${sectionId}, where ${chosen.free} are left for it in the new hall`);
+      else seats.push(...chosen.places.map((index) => ({ section, index })));
+    }
+    refitted.push({ ...channel, ended: isOver, runs: writeRuns(runsOf(to, seats)) });
+  }
+  return { channels: refitted, misfits };
 }
 
 // ---- what is shown

@@ -35,11 +35,13 @@ export interface EventRecord {
   readonly cancelReason: string;
   /** The newest generation of its seats in Valkey that was ever begun. */
   readonly epoch: number;
+  /** Counts the edits of the draft. */
+  readonly revision: number;
 }
 
 export type NewEvent = Omit<
   EventRecord,
-  "published" | "capacity" | "layoutVersion" | "epoch" | "createdAtMs" | "cancelledAtMs" | "cancelReason"
+  "published" | "capacity" | "layoutVersion" | "epoch" | "createdAtMs" | "cancelledAtMs" | "cancelReason" | "revision"
 >;
 
 export type EventStatus = "draft" | "published" | "cancelled";
@@ -274,6 +276,13 @@ function isTimeZone(name: string): boolean {
 
 /** The same for the same event and layout, whatever the order in which a client sent numbers. */
 export function fingerprint(event: NewEvent, sections: readonly Section[]): string {
+  return fingerprintWith(event, layoutFingerprint(sections));
+}
+
+/** Of what is stored, as it would be made again. */
+export const storedFingerprint = (event: EventRecord): string => fingerprintWith(event, event.layoutVersion);
+
+function fingerprintWith(event: NewEvent, layoutVersion: string): string {
   const { eventId, organiserId, name, description, venue, startsAtMs, onSaleAtMs, offSaleAtMs } = event;
   const { currency, seatsPerPerson, tiers } = event;
   return derivedHex64(
@@ -282,7 +291,7 @@ export function fingerprint(event: NewEvent, sections: readonly Section[]): stri
       [eventId, organiserId, name, description, startsAtMs, onSaleAtMs, offSaleAtMs, currency, seatsPerPerson],
       [venue.name, venue.city, venue.country, venue.timeZone],
       tiers.map(({ tierId, name: tier, amount }) => [tierId, tier, amount]),
-      layoutFingerprint(sections),
+      layoutVersion,
       // Only where they are given: events made before there were these keep their fingerprint.
       ...(event.orphanRule === "lenient" && event.accessibleUntilMs === 0
         ? []
@@ -329,42 +338,6 @@ export function searchWords(text: string): string[] {
   );
 }
 
-export const searchText = ({ name, venue }: Pick<EventRecord, "name" | "venue">): string =>
-  searchWords(`${name} ${venue.name} ${venue.city}`).join(" ");
-
-export const cityKey = (city: string): string => searchWords(city).join(" ");
-
-export interface EventSearch {
-  /** Each must begin a word of the event. */
-  readonly words: readonly string[];
-  /** As cityKey made it; empty: any. */
-  readonly city: string;
-  /** 0: open. */
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly limit: number;
-  readonly after: { readonly startsAtMs: number; readonly eventId: string } | undefined;
-}
-
-type CursorPlace = NonNullable<EventSearch["after"]>;
-
-/** A cursor belongs to its search: with another one, or changed by hand, it is refused. */
-export function writeCursor(search: EventSearch, { startsAtMs, eventId }: CursorPlace): string {
-  return Buffer.from(JSON.stringify([startsAtMs, eventId, cursorCheck(search, startsAtMs, eventId)])).toString(
-    "base64url",
-  );
-}
-
-export function readCursor(search: EventSearch, cursor: string): CursorPlace | undefined {
-  const place = readPlace(cursor);
-  if (!place) return undefined;
-  const [startsAtMs, eventId, check] = place;
-  return check === cursorCheck(search, startsAtMs, eventId) ? { startsAtMs, eventId } : undefined;
-}
-
-const cursorCheck = ({ words, city, fromMs, toMs }: EventSearch, startsAtMs: number, eventId: string): string =>
-  derivedHex64("cursor", JSON.stringify([words, city, fromMs, toMs]), String(startsAtMs), eventId);
-
 // ---- an organiser's own, newest first
 
 export interface OwnEventSearch {
@@ -379,9 +352,7 @@ export interface OwnEventSearch {
 type OwnPlace = NonNullable<OwnEventSearch["after"]>;
 
 export function writeOwnCursor(search: OwnEventSearch, { createdAtMs, eventId }: OwnPlace): string {
-  return Buffer.from(JSON.stringify([createdAtMs, eventId, ownCheck(search, createdAtMs, eventId)])).toString(
-    "base64url",
-  );
+  return writeCursorParts([createdAtMs, eventId, ownCheck(search, createdAtMs, eventId)]);
 }
 
 export function readOwnCursor(search: OwnEventSearch, cursor: string): OwnPlace | undefined {
@@ -396,12 +367,23 @@ const ownCheck = ({ organiserId, statuses, words }: OwnEventSearch, createdAtMs:
 
 /** What a cursor says, true or not. */
 function readPlace(cursor: string): [ms: number, id: string, check: unknown] | undefined {
-  if (cursor.length > 300 || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
+  const place = readCursorParts(cursor);
+  if (place?.length !== 3) return undefined;
+  const [ms, id, check] = place;
+  return Number.isSafeInteger(ms) && typeof id === "string" ? [ms as number, id, check] : undefined;
+}
+
+/** As long as cursors get. */
+const longestCursor = 500;
+
+export const writeCursorParts = (parts: readonly unknown[]): string =>
+  Buffer.from(JSON.stringify(parts)).toString("base64url");
+
+export function readCursorParts(cursor: string): unknown[] | undefined {
+  if (cursor.length > longestCursor || !/^[A-Za-z0-9_-]+$/.test(cursor)) return undefined;
   try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
-    if (!Array.isArray(place) || place.length !== 3) return undefined;
-    const [ms, id, check] = place as unknown[];
-    return Number.isSafeInteger(ms) && typeof id === "string" ? [ms as number, id, check] : undefined;
+    const parts: unknown = JSON.parse(Buffer.from(cursor, "base64url").toString());
+    return Array.isArray(parts) ? (parts as unknown[]) : undefined;
   } catch {
     return undefined;
   }

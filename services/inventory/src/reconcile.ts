@@ -1,6 +1,7 @@
 // Comparing the seats in Valkey with the claims in MongoDB, event by event: for the schedule that does it, and for operators.
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
+import { allEvents, type SearchPlace } from "./event-search.js";
 import { type EventRecord, isId } from "./events.js";
 import type { Generations } from "./generation.js";
 import type { KnownEvents } from "./known-events.js";
@@ -50,10 +51,8 @@ export function createReconciliation({ store, events, generations, now, log }: R
     async some(cursor: string): Promise<Reconciled> {
       const until = now() + longEnoughMs;
       const page = await store.searchEvents({
-        words: [],
-        city: "",
+        ...allEvents,
         fromMs: now() - concernMs,
-        toMs: 0,
         limit: eventsAtOnce,
         after: readCursor(cursor),
       });
@@ -79,10 +78,10 @@ export function createReconciliation({ store, events, generations, now, log }: R
 
 const writeCursor = ({ startsAtMs, eventId }: EventRecord): string => `${startsAtMs}:${eventId}`;
 
-function readCursor(cursor: string): { startsAtMs: number; eventId: string } | undefined {
+function readCursor(cursor: string): SearchPlace | undefined {
   if (cursor === "") return undefined;
   const [, startsAtMs, eventId = ""] = /^(\d{1,15}):(.*)$/.exec(cursor) ?? [];
   if (startsAtMs === undefined || !isId(eventId))
     throw new DomainError("REQUEST_INVALID", "The cursor is not one that an answer before had.");
-  return { startsAtMs: Number(startsAtMs), eventId };
+  return { keys: [Number(startsAtMs)], eventId };
 }

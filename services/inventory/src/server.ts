@@ -4,7 +4,13 @@ import type { GrpcServer, ServiceHandlers } from "@onsale/kit/grpc";
 import type { StreamServer } from "@onsale/kit/grpc-stream";
 import type { createWatches } from "@onsale/kit/grpc-watch";
 import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";
-import { CatalogServiceService, type Event, EventStatus, OrphanRule } from "@onsale/proto/inventory/v1/catalog";
+import {
+  CatalogServiceService,
+  type Event,
+  EventSort,
+  EventStatus,
+  OrphanRule,
+} from "@onsale/proto/inventory/v1/catalog";
 import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
 import { LiveSeatServiceService } from "@onsale/proto/inventory/v1/live";
 import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
@@ -12,8 +18,9 @@ import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale
 import type { ChannelState, Channels } from "./allot.js";
 import { countAvailability, describeStates, type SeatMaps } from "./availability.js";
 import type { Blocks } from "./block.js";
-import type { Catalog } from "./catalog.js";
+import type { Catalog, EventQuery } from "./catalog.js";
 import type { Claims } from "./claim.js";
+import type { Drafts } from "./draft.js";
 import { type EventRecord, type NewEvent, orphanRules, type EventStatus as StatusName, statusOf } from "./events.js";
 import type { Hold, Holds, Selection } from "./hold.js";
 import type { HoldRace } from "./hold-race.js";
@@ -26,6 +33,7 @@ import type { StoredBlock } from "./store.js";
 
 export interface InventoryUseCases {
   readonly catalog: Catalog;
+  readonly drafts: Drafts;
   readonly events: KnownEvents;
   readonly holds: Holds;
   readonly claims: Claims;
@@ -35,7 +43,7 @@ export interface InventoryUseCases {
 
 export function serveInventory(
   server: GrpcServer,
-  { catalog, events, holds, claims, maps, race }: InventoryUseCases,
+  { catalog, drafts, events, holds, claims, maps, race }: InventoryUseCases,
   streams: StreamServer,
 ): void {
   server.serve(CatalogServiceService, {
@@ -43,7 +51,20 @@ export function serveInventory(
       if (!event) throw new DomainError("REQUEST_INVALID", "There is no event in the request.");
       return { event: eventOf(await catalog.create(newEventOf(event), sections, layoutSource)) };
     },
-    publishEvent: async ({ eventId, organiserId }) => ({ event: eventOf(await catalog.publish(eventId, organiserId)) }),
+    publishEvent: async ({ eventId, organiserId, revision }) => ({
+      event: eventOf(await catalog.publish(eventId, organiserId, revision)),
+    }),
+    replaceDraft: async ({ event, sections, layoutSource, organiserId, revision }) => {
+      if (!event) throw new DomainError("REQUEST_INVALID", "There is no event in the request.");
+      const replaced = await drafts.replace({
+        wanted: newEventOf(event),
+        sections,
+        layoutSource,
+        organiserId,
+        revision,
+      });
+      return { event: eventOf(replaced.event), revision: replaced.revision };
+    },
     getEvent: async ({ eventId, viewerId }) => {
       const { event, sections } = await catalog.show(eventId, viewerId);
       return { event: eventOf(event), sections };
@@ -52,10 +73,11 @@ export function serveInventory(
       const { event, sections } = await catalog.layout(eventId, viewerId);
       return { eventId, layoutVersion: event.layoutVersion, sections };
     },
-    searchEvents: async (request) => {
-      const { events: found, nextCursor } = await catalog.search(request);
+    searchEvents: async ({ sort, ...request }) => {
+      const { events: found, nextCursor } = await catalog.search({ ...request, sort: sortNamed[sort] });
       return { events: found.map(eventOf), nextCursor };
     },
+    getEventFacets: () => catalog.facets(),
     listEvents: async ({ status, ...request }) => {
       const { events: found, nextCursor } = await catalog.listOwn({ ...request, status: statusNamed[status] });
       return { events: found.map(eventOf), nextCursor };
@@ -223,6 +245,13 @@ function orphanRuleFrom(rule: OrphanRule): EventRecord["orphanRule"] {
   return named;
 }
 
+const sortNamed: Readonly<Record<EventSort, EventQuery["sort"]>> = {
+  [EventSort.UNSPECIFIED]: "date",
+  [EventSort.DATE]: "date",
+  [EventSort.PRICE]: "price",
+  [EventSort.NAME]: "name",
+};
+
 const statusNumbers = {
   draft: EventStatus.DRAFT,
   published: EventStatus.PUBLISHED,
@@ -237,7 +266,7 @@ const statusNamed: Readonly<Record<EventStatus, StatusName | undefined>> = {
 };
 
 function eventOf(record: EventRecord): Event {
-  const { published: _published, epoch: _epoch, tiers, ...event } = record;
+  const { published: _published, epoch: _epoch, revision: _revision, tiers, ...event } = record;
   return {
     ...event,
     tiers: [...tiers],

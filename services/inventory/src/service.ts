@@ -9,6 +9,7 @@ import { createBlocks } from "./block.js";
 import { createCatalog } from "./catalog.js";
 import { createClaims } from "./claim.js";
 import type { inventorySettings } from "./config.js";
+import { createDrafts } from "./draft.js";
 import { startFollower } from "./follower.js";
 import { createGenerations } from "./generation.js";
 import { createHolds } from "./hold.js";
@@ -66,6 +67,7 @@ export async function startInventory({
   const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
   const ownSeats = createOwnSeats({ store, valkey, events, generations });
   const catalog = createCatalog({ store, events, generations, now: Date.now });
+  const drafts = createDrafts({ store, events, now: Date.now });
 
   const upkeep = startUpkeep({
     maps,
@@ -87,7 +89,7 @@ export async function startInventory({
     healthListen: config.GRPC_HEALTH_LISTEN,
   });
   const streams = createStreams({ trust, log, metrics });
-  serveInventory(server, { catalog, events, holds, claims, maps, race }, streams);
+  serveInventory(server, { catalog, drafts, events, holds, claims, maps, race }, streams);
   serveOrganisers(server, { channels, blocks });
   const reconciliation = createReconciliation({ store, events, generations, now: Date.now, log });
   serveReconciliation(server, reconciliation);

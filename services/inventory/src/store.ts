@@ -1,19 +1,13 @@
 // Events, layouts, channels, blocks and claims in MongoDB. A claim is one document a seat: its _id is what makes it impossible to sell a seat twice.
+import { randomUUID } from "node:crypto";
 import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit/mongodb";
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
 import { Binary, type ClientSession, type Filter } from "mongodb";
 import type { Allotments, Channel } from "./channels.js";
-import {
-  cityKey,
-  type EventRecord,
-  type EventSearch,
-  type EventStatus,
-  type OrphanRule,
-  type OwnEventSearch,
-  searchText,
-} from "./events.js";
+import { type EventSearch, type SearchKeys, searchKeysOf, sortFields } from "./event-search.js";
+import type { EventRecord, EventStatus, OrphanRule, OwnEventSearch } from "./events.js";
 
-interface EventDocument {
+interface EventDocument extends SearchKeys {
   _id: string;
   organiserId: string;
   name: string;
@@ -36,10 +30,11 @@ interface EventDocument {
   cancelledAtMs?: number;
   cancelReason?: string;
   epoch: number;
+  /** Absent in drafts from before they could be edited, as is the next: their layout's words have the event's id. */
+  revision?: number;
+  layoutSourceId?: string;
   /** Of the request that made it. */
   fingerprint: string;
-  searchText: string;
-  cityKey: string;
   createdAt: Date;
 }
 
@@ -51,7 +46,7 @@ interface LayoutDocument {
 
 /** The layout of an event in the words of whoever made it: looked at by nobody but them, so it stands apart. */
 interface LayoutSourceDocument {
-  /** The event's id. */
+  /** The event's id; of an edit, "<eventId>:<random>", so that what is half done replaces nothing. */
   _id: string;
   source: string;
 }
@@ -157,6 +152,17 @@ export interface ClaimChange {
 
 export type StoredBlock = Omit<BlockDocument, "_id" | "eventId">;
 
+/** A draft's content in place of another, and its channels as they fit this one. */
+export interface Edit {
+  /** With the revision that follows. */
+  readonly event: EventRecord;
+  readonly sections: readonly Section[];
+  /** Empty: none. */
+  readonly layoutSource: string;
+  /** Those of the version before, or none, with the version that follows. */
+  readonly allotments: Allotments;
+}
+
 export interface NewClaims {
   readonly eventId: string;
   readonly checkoutId: string;
@@ -173,11 +179,17 @@ export type ClaimOutcome =
   /** The checkout has given its seats back, before or after it had them. */
   | { readonly kind: "released" };
 
+export interface Facet {
+  readonly value: string;
+  readonly events: number;
+}
+
 export type Store = ReturnType<typeof openStore>;
 
 const releasedKeptMs = 30 * 24 * 60 * 60 * 1000;
 const claimTries = 5;
 const changesWaitMs = 500;
+const mostFacets = 1_000;
 const codesSettleMs = 60 * 60 * 1000;
 
 export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings, "uri" | "database">) {
@@ -202,6 +214,28 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
   async function claimsFor(eventId: string, seatIds: readonly string[]): Promise<Claim[]> {
     const ids = seatIds.map((seatId) => `${eventId}:${seatId}`);
     return await claims.find({ _id: { $in: ids } }, { projection: claimFields }).toArray();
+  }
+
+  /** Events from before there were names and prices to sort by get them; until then they are missing in those orders. */
+  async function addSearchKeys(): Promise<void> {
+    for (;;) {
+      const without = { nameKey: { $exists: false } };
+      const found = await events
+        .find(without, { projection: { name: 1, venue: 1, tiers: 1 } })
+        .limit(500)
+        .toArray();
+      if (found.length === 0) return;
+      await events.bulkWrite(
+        found.map((event) => ({
+          updateOne: { filter: { _id: event._id, ...without }, update: { $set: searchKeysOf(event) } },
+        })),
+        { ordered: false },
+      );
+    }
+  }
+
+  async function keepLayout(version: string, sections: readonly Section[]): Promise<void> {
+    await layouts.updateOne({ _id: version }, { $setOnInsert: { sections: [...sections] } }, { upsert: true });
   }
 
   async function insertClaims(wanted: NewClaims, session: ClientSession): Promise<void> {
@@ -235,6 +269,26 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
     await claims.insertMany(documents, { session, ordered: true });
   }
 
+  /** False: someone else was quicker. */
+  async function saveAllotments(
+    { eventId, channels, ...rest }: Allotments,
+    options: { session?: ClientSession } = {},
+  ): Promise<boolean> {
+    const closes = channels.flatMap(({ ended, closesAtMs }) => (ended ? [] : [closesAtMs]));
+    const document = { ...rest, channels: [...channels], nextCloseMs: closes.length > 0 ? Math.min(...closes) : 0 };
+    if (rest.version > 1) {
+      const before = { _id: eventId, version: rest.version - 1 };
+      return (await allotments.replaceOne(before, document, options)).matchedCount === 1;
+    }
+    try {
+      await allotments.insertOne({ _id: eventId, ...document }, options);
+      return true;
+    } catch (error) {
+      if (isDuplicateKey(error)) return false;
+      throw error;
+    }
+  }
+
   return {
     ping: database.ping,
     close: database.close,
@@ -243,11 +297,14 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
     prepare: () =>
       asked(async () => {
         await events.createIndex({ status: 1, startsAtMs: 1, _id: 1 });
+        await events.createIndex({ status: 1, currency: 1, leastAmount: 1, _id: 1 });
+        await events.createIndex({ status: 1, nameKey: 1, _id: 1 });
         await events.createIndex({ status: 1, cityKey: 1, startsAtMs: 1, _id: 1 });
         await events.createIndex({ organiserId: 1, createdAt: -1, _id: -1 });
         await events.createIndex({ status: 1, createdAt: -1, _id: -1 });
         await sales.createIndex({ forgetAt: 1 }, { expireAfterSeconds: 0 });
         await codes.createIndex({ eventId: 1 });
+        await addSearchKeys();
       }),
 
     // ---- events
@@ -267,11 +324,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
             { $setOnInsert: { source: layoutSource } },
             { upsert: true },
           );
-        await layouts.updateOne(
-          { _id: event.layoutVersion },
-          { $setOnInsert: { sections: [...sections] } },
-          { upsert: true },
-        );
+        await keepLayout(event.layoutVersion, sections);
         const { eventId, published, tiers, createdAtMs, cancelledAtMs: _never, cancelReason: _none, ...rest } = event;
         try {
           await events.insertOne({
@@ -280,8 +333,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
             tiers: [...tiers],
             status: published ? "published" : "draft",
             fingerprint,
-            searchText: searchText(event),
-            cityKey: cityKey(event.venue.city),
+            ...searchKeysOf(event),
             createdAt: new Date(createdAtMs),
           });
           return true;
@@ -291,16 +343,65 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
         }
       }),
 
-    findEvent: (eventId: string): Promise<{ event: EventRecord; fingerprint: string } | undefined> =>
+    findEvent: (
+      eventId: string,
+    ): Promise<{ event: EventRecord; fingerprint: string; layoutSourceId: string } | undefined> =>
       asked(async () => {
         const found = await events.findOne({ _id: eventId });
-        return found ? { event: eventFrom(found), fingerprint: found.fingerprint } : undefined;
+        if (!found) return undefined;
+        const { fingerprint, layoutSourceId = eventId } = found;
+        return { event: eventFrom(found), fingerprint, layoutSourceId };
       }),
 
-    /** A draft; an event that is cancelled stays so. */
-    publish: (eventId: string): Promise<void> =>
+    /** A draft, at this revision if one is named: as it was published. Undefined: it is no draft, or another revision. */
+    publish: (eventId: string, revision: number | undefined): Promise<EventRecord | undefined> =>
       asked(async () => {
-        await events.updateOne({ _id: eventId, status: "draft" }, { $set: { status: "published" } });
+        const found = await events.findOneAndUpdate(
+          { _id: eventId, status: "draft", ...(revision === undefined ? {} : atRevision(revision)) },
+          { $set: { status: "published" } },
+          { returnDocument: "after" },
+        );
+        return found ? eventFrom(found) : undefined;
+      }),
+
+    /**
+     * In place of the revision and the channels just before, together or not at all. False: the event is no draft any more, or
+     * someone else was quicker.
+     */
+    replaceDraft: ({ event, sections, layoutSource, allotments: channels }: Edit): Promise<boolean> =>
+      asked(async () => {
+        const { eventId, revision, tiers } = event;
+        // What the event will point to is there before it does; until then nobody reads it.
+        const layoutSourceId = `${eventId}:${randomUUID()}`;
+        if (layoutSource !== "") await layoutSources.insertOne({ _id: layoutSourceId, source: layoutSource });
+        await keepLayout(event.layoutVersion, sections);
+        const { name, description, venue, startsAtMs, onSaleAtMs, offSaleAtMs, currency, seatsPerPerson } = event;
+        const { capacity, layoutVersion, orphanRule, accessibleUntilMs, refundableUntilMs } = event;
+        const content = {
+          ...{ name, description, venue, startsAtMs, onSaleAtMs, offSaleAtMs, currency, seatsPerPerson },
+          ...{ capacity, layoutVersion, orphanRule, accessibleUntilMs, refundableUntilMs },
+          tiers: [...tiers],
+          ...searchKeysOf(event),
+        };
+        let before = eventId;
+        const saved = await client.withSession((session) =>
+          session.withTransaction(
+            async () => {
+              const replaced = await events.findOneAndUpdate(
+                { _id: eventId, status: "draft", ...atRevision(revision - 1) },
+                { $set: { ...content, revision, layoutSourceId } },
+                { session, projection: { layoutSourceId: 1 } },
+              );
+              before = replaced?.layoutSourceId ?? eventId;
+              if (replaced && (await saveAllotments(channels, { session }))) return true;
+              await session.abortTransaction();
+              return false;
+            },
+            { writeConcern: { w: "majority" } },
+          ),
+        );
+        await layoutSources.deleteOne({ _id: saved ? before : layoutSourceId });
+        return saved;
       }),
 
     /** Once: the first time and reason stay. */
@@ -337,29 +438,69 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
     eventsOf: (eventIds: readonly string[]): Promise<EventRecord[]> =>
       asked(async () => (await events.find({ _id: { $in: [...eventIds] } }).toArray()).map(eventFrom)),
 
-    /** Empty: none was kept. */
-    layoutSource: (eventId: string): Promise<string> =>
-      asked(async () => (await layoutSources.findOne({ _id: eventId }))?.source ?? ""),
+    /** Empty: none was kept, or an edit has replaced it just now. */
+    layoutSource: (layoutSourceId: string): Promise<string> =>
+      asked(async () => (await layoutSources.findOne({ _id: layoutSourceId }))?.source ?? ""),
 
-    searchEvents: ({ words, city, fromMs, toMs, limit, after }: EventSearch): Promise<EventRecord[]> =>
+    searchEvents: (search: EventSearch): Promise<EventRecord[]> =>
       asked(async () => {
+        const { words, city, fromMs, toMs, currency, priceFrom, priceTo, sort, limit, after } = search;
+        const fields = sortFields[sort];
         const conditions: Filter<EventDocument>[] = matching(words);
         if (fromMs > 0) conditions.push({ startsAtMs: { $gte: fromMs } });
         if (toMs > 0) conditions.push({ startsAtMs: { $lte: toMs } });
-        if (after)
+        if (priceTo > 0) conditions.push({ leastAmount: { $lte: priceTo } }); // implied by the next, but there is an index for it
+        if (priceFrom > 0 || priceTo > 0)
           conditions.push({
-            $or: [
-              { startsAtMs: { $gt: after.startsAtMs } },
-              { startsAtMs: after.startsAtMs, _id: { $gt: after.eventId } },
-            ],
+            tiers: { $elemMatch: { amount: { $gte: priceFrom, ...(priceTo > 0 && { $lte: priceTo }) } } },
           });
+        // An event that has no such key yet has no place in the order.
+        if (sort === "price") conditions.push({ leastAmount: { $gt: 0 } });
+        if (sort === "name") conditions.push({ nameKey: { $gte: "" } });
+        if (after) {
+          const place = [
+            ...fields.map((field, at) => [field, after.keys[at]] as const),
+            ["_id", after.eventId] as const,
+          ];
+          // Equal in the fields before, and greater in this one.
+          const beyond = place.map(([field, key], at) => ({
+            ...Object.fromEntries(place.slice(0, at)),
+            [field]: { $gt: key },
+          }));
+          // The first is implied by the second; it lets an index be read from there on.
+          conditions.push({ [fields[0]]: { $gte: after.keys[0] } }, { $or: beyond });
+        }
         const filter: Filter<EventDocument> = {
           status: "published",
           ...(city === "" ? {} : { cityKey: city }),
+          ...(currency === "" ? {} : { currency }),
           ...(conditions.length === 0 ? {} : { $and: conditions }),
         };
-        const found = await events.find(filter).sort({ startsAtMs: 1, _id: 1 }).limit(limit).toArray();
+        const order = Object.fromEntries([...fields, "_id"].map((field) => [field, 1 as const]));
+        const found = await events.find(filter).sort(order).limit(limit).toArray();
         return found.map(eventFrom);
+      }),
+
+    /** How many published events there are in each city and each currency; most first. */
+    eventFacets: (): Promise<{ cities: Facet[]; currencies: Facet[] }> =>
+      asked(async () => {
+        const count = async (key: string, value: string): Promise<Facet[]> => {
+          const found = await events
+            .aggregate<{ value: string; events: number }>([
+              { $match: { status: "published" } },
+              // Of a city that is written in several ways, one.
+              { $group: { _id: key, value: { $min: value }, events: { $sum: 1 } } },
+              { $sort: { events: -1, _id: 1 } },
+              { $limit: mostFacets },
+            ])
+            .toArray();
+          return found.map(({ value: said, events: number }) => ({ value: said, events: number }));
+        };
+        const [cities, currencies] = await Promise.all([
+          count("$cityKey", "$venue.city"),
+          count("$currency", "$currency"),
+        ]);
+        return { cities, currencies };
       }),
 
     findSections: (layoutVersion: string): Promise<Section[] | undefined> =>
@@ -388,22 +529,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
       }),
 
     /** In place of the version just before. False: someone else was quicker. */
-    saveAllotments: ({ eventId, channels, ...rest }: Allotments): Promise<boolean> =>
-      asked(async () => {
-        const closes = channels.flatMap(({ ended, closesAtMs }) => (ended ? [] : [closesAtMs]));
-        const document = { ...rest, channels: [...channels], nextCloseMs: closes.length > 0 ? Math.min(...closes) : 0 };
-        if (rest.version > 1)
-          return (
-            (await allotments.replaceOne({ _id: eventId, version: rest.version - 1 }, document)).matchedCount === 1
-          );
-        try {
-          await allotments.insertOne({ _id: eventId, ...document });
-          return true;
-        } catch (error) {
-          if (isDuplicateKey(error)) return false;
-          throw error;
-        }
-      }),
+    saveAllotments: (next: Allotments): Promise<boolean> => asked(() => saveAllotments(next)),
 
     /** Of those of the events that have channels: which version they are at, and when the next channel closes (0: none will). */
     allotmentHeads: (
@@ -679,19 +805,25 @@ function blockFrom({ _id, eventId: _event, ...block }: BlockDocument): StoredBlo
 }
 
 function eventFrom(document: EventDocument): EventRecord {
-  const { _id, status, fingerprint: _made, searchText: _words, cityKey: _city, createdAt, ...rest } = document;
+  const { _id, status, fingerprint: _made, layoutSourceId: _source, createdAt, ...stored } = document;
+  const { searchText: _words, cityKey: _city, nameKey: _name, leastAmount: _amount, ...rest } = stored;
   return {
     orphanRule: "lenient",
     accessibleUntilMs: 0,
     refundableUntilMs: 0,
     cancelledAtMs: 0,
     cancelReason: "",
+    revision: 0,
     ...rest,
     eventId: _id,
     published: status !== "draft",
     createdAtMs: createdAt.getTime(),
   };
 }
+
+/** Those from before there were revisions are at none. */
+const atRevision = (revision: number): Filter<EventDocument> =>
+  revision === 0 ? { $or: [{ revision }, { revision: { $exists: false } }] } : { revision };
 
 /** Each must begin a word of the event. */
 const matching = (words: readonly string[]): Filter<EventDocument>[] =>

@@ -5,6 +5,7 @@ import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import {
+  anySearch,
   expectRefusal,
   freshId,
   hall,
@@ -132,7 +133,7 @@ describe("the search", () => {
   const ids: string[] = [];
   const start = Date.now() + 100 * day;
   const search = (query: Partial<Parameters<Inventory["catalog"]["searchEvents"]>[0]>) =>
-    inventory.catalog.searchEvents({ query: "", city: "", fromMs: 0, toMs: 0, cursor: "", limit: 0, ...query });
+    inventory.catalog.searchEvents({ ...anySearch, ...query });
   const found = async (query: Parameters<typeof search>[0]) =>
     (await search(query)).events.map(({ eventId }) => ids.indexOf(eventId));
 
@@ -238,7 +239,7 @@ describe("a stadium of 60,000 seats", () => {
     );
     const before = performance.now();
     const eventId = await publishEvent(inventory, request);
-    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(performance.now() - before).toBeLessThan(30_000);
     const { event } = await inventory.catalog.getEvent({ eventId, viewerId: "" });
     expect(event?.capacity).toBe(60_000);
     await inventory.seats.hold(seatsWish(eventId, ["S1-A-2", "S39-AD-51"]));

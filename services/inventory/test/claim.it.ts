@@ -22,19 +22,19 @@ import {
 } from "./inventory.js";
 
 let inventory: Inventory;
-/** Its holds expire within a second. */
+/** Its holds expire soon, but not while a busy machine makes a claim of one. */
 let hasty: Inventory;
 beforeAll(async () => {
   inventory = await startForTest(inject("backing"));
-  const seconds = { HOLD_TTL_SECONDS: "0.3", HOLD_MARGIN_SECONDS: "0.3", SWEEP_SECONDS: "0.2" };
-  hasty = await startForTest(inject("backing"), seconds);
+  const seconds = { HOLD_TTL_SECONDS: "3", HOLD_MARGIN_SECONDS: "0.3", SWEEP_SECONDS: "0.2" };
+  hasty = await startForTest(inject("backing"), seconds, inventory.database);
 });
 afterAll(async () => {
   await inventory?.stop();
   await hasty?.stop();
 });
 
-const lapse = 800;
+const lapse = 3_600;
 
 async function heldBy(service: Inventory, eventId: string, seatIds: string[]) {
   const wish = seatsWish(eventId, seatIds);
@@ -47,7 +47,7 @@ const countsOf = async (service: Inventory, eventId: string, at = 0) =>
 
 /** Availability may be a quarter of a second old. */
 const eventually = (assert: () => Promise<void>) =>
-  expect.poll(async () => await assert().then(() => true), { timeout: 3_000 }).toBe(true);
+  expect.poll(async () => await assert().then(() => true), { timeout: 15_000 }).toBe(true);
 
 describe("a claim", () => {
   test("makes seats the checkout's own, once; again is the same", async () => {
@@ -119,14 +119,14 @@ describe("a claim", () => {
   });
 });
 
-describe("when a hold has expired", () => {
+describe.concurrent("when a hold has expired", () => {
   test("its seats are another's to hold and to buy, and its claim is refused", async () => {
     const eventId = await publishEvent(hasty, newEvent());
     const first = await heldBy(hasty, eventId, ["A-A-1", "A-A-2"]);
     await sleep(lapse);
     await expectRefusal(hasty.seats.claimSeats(first.claim), "HOLD_EXPIRED");
     await expectRefusal(hasty.seats.hold(first.wish), "HOLD_EXPIRED");
-    const second = await heldBy(hasty, eventId, ["A-A-2", "A-A-3"]);
+    const second = await heldBy(inventory, eventId, ["A-A-2", "A-A-3"]);
     await expectRefusal(hasty.seats.claimSeats(first.claim), "HOLD_EXPIRED");
     expect(await hasty.seats.releaseHold(releaseOf(first.wish, first.held))).toEqual({ released: 0 });
     expect(await hasty.seats.claimSeats(second.claim)).toEqual({ fresh: true });
@@ -135,7 +135,9 @@ describe("when a hold has expired", () => {
     expect(claims.map(({ seatId }) => seatId).sort()).toEqual(["A-A-2", "A-A-3"]);
   });
 
-  test("its seats are shown free soon, its places in general admission come back, and its person may hold again", async () => {
+  test("its seats are shown free soon, its places in general admission come back, and its person may hold again", async ({
+    expect,
+  }) => {
     const eventId = await publishEvent(hasty, newEvent({ seatsPerPerson: 4 }, [standing(4), hall(1, 4)]));
     const userId = freshId("acc");
     await hasty.seats.hold(quantityWish(eventId, "FLOOR", 4, { userId }));
@@ -143,14 +145,15 @@ describe("when a hold has expired", () => {
     await expectRefusal(hasty.seats.hold(quantityWish(eventId, "FLOOR", 1)), "NOT_ENOUGH_SEATS");
     await sleep(lapse);
     await hasty.seats.hold(quantityWish(eventId, "FLOOR", 4, { userId }));
-    await sleep(lapse);
-    expect(await countsOf(hasty, eventId)).toEqual({ sectionId: "FLOOR", free: 4, held: 0, sold: 0, blocked: 0 });
+    await expect
+      .poll(() => countsOf(hasty, eventId))
+      .toEqual({ sectionId: "FLOOR", free: 4, held: 0, sold: 0, blocked: 0 });
     await hasty.seats.hold(quantityWish(eventId, "FLOOR", 4));
     expect(await entriesOf(hasty, eventId, 1, userId)).toEqual([]);
   });
 
   test("its seats can be had at once, also where nothing has cleared it away yet", async () => {
-    const env = { HOLD_TTL_SECONDS: "1.5", HOLD_MARGIN_SECONDS: "0.5", SWEEP_SECONDS: "3600" };
+    const env = { HOLD_TTL_SECONDS: "3", HOLD_MARGIN_SECONDS: "0.5", SWEEP_SECONDS: "3600" };
     const idle = await startForTest(inject("backing"), env);
     try {
       const eventId = await publishEvent(idle, newEvent({ seatsPerPerson: 4 }, [hall(1, 4), standing(4)]));
@@ -158,7 +161,7 @@ describe("when a hold has expired", () => {
       const first = seatsWish(eventId, ["A-A-1", "A-A-2"], { userId });
       const held = await idle.seats.hold(first);
       await idle.seats.hold(quantityWish(eventId, "FLOOR", 2, { userId }));
-      await sleep(2_200);
+      await sleep(3_700);
       const next = seatsWish(eventId, ["A-A-2", "A-A-3"], { userId });
       const nextHeld = await idle.seats.hold(next);
       await expectRefusal(idle.seats.claimSeats(claimOf(first, held)), "HOLD_EXPIRED");
@@ -352,7 +355,7 @@ describe("giving claims back", () => {
   });
 });
 
-describe("the faults of the project that this one was learnt from", () => {
+describe.concurrent("the faults of the project that this one was learnt from", () => {
   test("a hold is as long as it says: its seats are not given away after 5 seconds, nor at any time before its deadline", async () => {
     const eventId = await publishEvent(inventory, newEvent());
     const { wish, held, claim } = await heldBy(inventory, eventId, ["A-A-1"]);

@@ -9,8 +9,10 @@ import {
   CatalogServiceService,
   type CreateEventRequest,
   type Event,
+  EventSort,
   EventStatus,
   OrphanRule,
+  type SearchEventsRequest,
   type Section,
 } from "@onsale/proto/inventory/v1/catalog";
 import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
@@ -176,6 +178,20 @@ export async function publishEvent({ catalog }: Inventory, request: CreateEventR
   return eventId;
 }
 
+/** All published events by date. */
+export const anySearch: SearchEventsRequest = {
+  query: "",
+  city: "",
+  fromMs: 0,
+  toMs: 0,
+  currency: "",
+  priceFrom: 0,
+  priceTo: 0,
+  sort: EventSort.UNSPECIFIED,
+  cursor: "",
+  limit: 0,
+};
+
 export const seatsWish = (
   eventId: string,
   seatIds: string[],
@@ -252,7 +268,7 @@ export async function insist<T>(call: () => Promise<T>, forMs = 20_000): Promise
 }
 
 /** Until an effect of the upkeep is there. */
-export async function eventually<T>(look: () => Promise<T>, forMs = 15_000): Promise<T> {
+export async function eventually<T>(look: () => Promise<T>, forMs = 30_000): Promise<T> {
   const until = Date.now() + forMs;
   for (;;) {
     try {

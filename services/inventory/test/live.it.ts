@@ -44,7 +44,7 @@ afterAll(async () => {
   await sibling?.stop();
 });
 
-async function until(check: () => unknown, what: string, forMs = 15_000): Promise<void> {
+async function until(check: () => unknown, what: string, forMs = 30_000): Promise<void> {
   for (const end = Date.now() + forMs; !(await check()); ) {
     if (Date.now() > end) expect.fail(`it never came: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 15));

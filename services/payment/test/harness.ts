@@ -166,7 +166,7 @@ export async function untilAnswered<Result>(call: () => Promise<Result>, tries =
   }
 }
 
-export async function until(what: () => Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+export async function until(what: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   for (const end = Date.now() + timeoutMs; !(await what()); ) {
     if (Date.now() > end) throw new Error("it did not come about in time");
     await new Promise((resolve) => setTimeout(resolve, 50));

@@ -21,6 +21,7 @@ export interface Answer {
   readonly status: number;
   /** Undefined: none. */
   readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
   /** The connection breaks instead. */
   readonly broken?: boolean;
 }
@@ -98,11 +99,14 @@ export async function startScriptedApi() {
     return given;
   }
 
-  const send = (response: ServerResponse, { status, body, broken }: Answer) => {
+  const send = (response: ServerResponse, { status, body, headers, broken }: Answer) => {
     if (broken) return void response.destroy();
     response.writeHead(status, {
       Date: new Date(Date.now() + clock.aheadMs).toUTCString(),
       "Content-Type": status >= 400 ? "application/problem+json" : "application/json",
+      // As the real one says of what is somebody's own: else an answer with an ETag is kept.
+      "Cache-Control": "no-store",
+      ...headers,
     });
     response.end(body === undefined ? "" : JSON.stringify(body));
   };

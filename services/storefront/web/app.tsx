@@ -26,6 +26,9 @@ const OrganiserPage = lazy(async () => ({
 const NewEventPage = lazy(async () => ({
   default: (await import("./features/organiser/new-event-page.js")).NewEventPage,
 }));
+const EditDraftPage = lazy(async () => ({
+  default: (await import("./features/organiser/new-event-page.js")).EditDraftPage,
+}));
 const DashboardPage = lazy(async () => ({
   default: (await import("./features/organiser/dashboard-page.js")).DashboardPage,
 }));
@@ -59,6 +62,7 @@ export function App() {
             <Route path="/organiser" component={OrganiserPage} />
             <Route path="/organiser/events/new" component={NewEventPage} />
             <Route path="/organiser/events/:eventId">{({ eventId }) => <DashboardPage eventId={eventId} />}</Route>
+            <Route path="/organiser/events/:eventId/edit">{({ eventId }) => <EditDraftPage eventId={eventId} />}</Route>
             <Route path="/organiser/events/:eventId/channels">
               {({ eventId }) => <ChannelsPage eventId={eventId} />}
             </Route>

@@ -3,7 +3,7 @@ import { QueryClient } from "@tanstack/react-query";
 import { ApiError } from "./api/client.js";
 
 /** What everybody sees. All else is somebody's, and goes when they leave. */
-const publicQueries = new Set(["events", "cities", "event", "layout", "availability", "installation"]);
+const publicQueries = new Set(["events", "event-facets", "event", "layout", "availability", "installation"]);
 
 export const newQueries = (): QueryClient =>
   new QueryClient({

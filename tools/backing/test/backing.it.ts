@@ -151,7 +151,7 @@ it("leaves no process behind when the one that started it is killed with -9", as
   expect(pids).toHaveLength(3);
   expect(pids.every(alive)).toBe(true);
   parent.kill("SIGKILL");
-  await expect.poll(() => pids.filter(alive), { timeout: 5_000 }).toEqual([]);
+  await expect.poll(() => pids.filter(alive)).toEqual([]);
 });
 
 function alive(pid: number): boolean {

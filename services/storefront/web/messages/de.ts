@@ -18,6 +18,7 @@ export const german: Messages = {
   tryAgain: "Noch einmal versuchen",
   close: "Schließen",
   loading: "Lädt…",
+  offlineStrip: "Keine Verbindung: Was du siehst, kann alt sein.",
   offlineTitle: "Keine Verbindung",
   offlineText: "Der Shop ist nicht erreichbar. Prüfe die Verbindung; nichts davon ging verloren.",
   errorTitle: "Das hat nicht geklappt",
@@ -33,10 +34,14 @@ export const german: Messages = {
   sortLabel: "Sortieren nach",
   sortDate: "Datum",
   sortPrice: "Günstigster Preis",
+  sortName: "Name",
   maxPriceLabel: "Preis bis",
   anyPrice: "Jeder Preis",
+  currencyLabel: "Währung",
+  anyCurrency: "Jede Währung",
   clearFilters: "Filter löschen",
   results: "{count|Ein Konzert|# Konzerte}",
+  resultsSoFar: "{count|Das erste Konzert|Die ersten # Konzerte}",
   emptyTitle: "Kein Konzert passt",
   emptyText: "Versuche weniger Wörter, eine andere Stadt oder mehr Tage.",
   more: "Mehr zeigen",
@@ -257,6 +262,69 @@ export const german: Messages = {
   refusalUnavailable: "Ein Teil des Shops antwortet gerade nicht. Nichts ging verloren; versuche es gleich wieder.",
   refusalRefundLate:
     "Diese Tickets kannst du nicht mehr oder konntest du nie selbst zurückgeben. Vielleicht hilft der Veranstalter.",
+  refusalRateWait: "Zu viele Anfragen auf einmal. Versuche es in {wait} wieder.",
+  refusalAttemptsWait: "Zu viele falsche Versuche. Versuche es in {wait} wieder.",
+  refusalRequest: "So nimmt der Shop das nicht an. Prüfe deine Eingaben und versuche es noch einmal.",
+  refusalRequestFields: "So nimmt der Shop das nicht an: {fields}. Ändere es und versuche es noch einmal.",
+  refusalTooLarge: "Das ist mehr, als der Shop auf einmal annimmt. Kürze es und versuche es noch einmal.",
+  refusalPageOld:
+    "Diese Seite und der Shop passen nicht zusammen; vielleicht wurde er erneuert, während sie offen war. Es wurde nichts geändert. Lade die Seite neu.",
+  refusalStillRunning: "Dein erster Versuch läuft noch. Warte einen Moment; es geschieht nicht doppelt.",
+  refusalKeyReused:
+    "Danach wurde schon mit anderen Angaben gefragt, deshalb ist nichts Neues geschehen. Lade die Seite neu und beginne von vorn.",
+  refusalLogIn: "Du bist nicht mehr angemeldet. Melde dich wieder an; was dir gehört, bleibt.",
+  refusalRole: "Dein Konto darf das nicht. Hat sich das eben geändert, melde dich ab und wieder an.",
+  refusalPasswordWrong:
+    "Das bisherige Passwort ist falsch, deshalb wurde nichts geändert. Prüfe es und versuche es noch einmal.",
+  refusalNoAccount: "Dieses Konto gibt es nicht mehr. Melde dich mit einem anderen an oder lege eines an.",
+  refusalNoEvent:
+    "Dieses Konzert gibt es nicht. Die Adresse ist vielleicht alt oder vertippt; alle Konzerte stehen in der Liste.",
+  refusalNoCheckout:
+    "In deinem Konto gibt es diesen Kauf nicht. Vielleicht gehört er zu einem anderen Konto; was du gekauft hast, steht bei den Bestellungen.",
+  refusalNoTicket:
+    "In deinem Konto gibt es dieses Ticket nicht. Vielleicht gehört es zu einem anderen Konto, oder die Adresse ist vertippt.",
+  refusalNoOrder:
+    "In deinem Konto gibt es diese Bestellung nicht. Vielleicht gehört sie zu einem anderen Konto, oder die Adresse ist vertippt.",
+  refusalEventCancelled:
+    "Dieses Konzert wurde abgesagt, seine Plätze werden nicht mehr verkauft. Wer Tickets hat, bekommt das Geld zurück, ohne darum zu bitten.",
+  refusalSeatsYours:
+    "{seats}: Die hast du schon, in einem anderen Kauf. Schließe ihn ab, oder brich ihn ab, um neu zu wählen.",
+  refusalSeatTaken: "Jemand war schneller: Diese Plätze sind nicht mehr frei. Bitte wähle andere.",
+  refusalNotEnoughLeft:
+    "Dort {count|ist ein Platz|sind # Plätze} frei. Versuche weniger, einen anderen Preis oder Block.",
+  refusalNotEnoughBeside:
+    "Nebeneinander {count|ist höchstens ein Platz|sind höchstens # Plätze} frei. Versuche weniger, einen anderen Preis oder Block.",
+  refusalNotEnoughAccessible:
+    "Freie Rollstuhlplätze dort: {free}. So viele sind nicht so frei; versuche weniger oder einen anderen Block.",
+  refusalLimitHas:
+    "Du darfst höchstens {limit} Plätze dieses Konzerts haben und hast schon {has}, alle Käufe zusammen.",
+  refusalOrphanSeats:
+    "So bliebe {orphans} einzeln zwischen vergebenen Plätzen, und das kauft kaum jemand. Ohne das frei: {alternative}.",
+  refusalAccessibleSeats:
+    "{seats}: für Menschen, die einen Rollstuhlplatz brauchen, und ihre Begleitung. Wähle andere Plätze, oder gib an, dass du dazugehörst.",
+  refusalSeatUnknown: "Einige dieser Plätze gibt es hier nicht. Lade die Seite neu und wähle noch einmal.",
+  refusalSeatsUnknown: "{seats}: hier nicht zu finden. Lade die Seite neu und wähle noch einmal.",
+  refusalSectionUnknown: "Dieses Konzert hat keinen Block {sections}. Lade die Seite neu und wähle noch einmal.",
+  refusalCodeLeft:
+    "Mit diesem Code gibt es höchstens {limit} Plätze, alle Personen und Käufe zusammen. Noch zu haben: {left}.",
+  refusalCodeOtherSeats:
+    "{seats}: nicht unter den Plätzen, die der Code öffnet. Wähle von diesen, oder kaufe die anderen ohne den Code, sobald sie im Verkauf sind.",
+  refusalLiveFull:
+    "Mehr Menschen sehen diesen Plätzen live zu, als hier Platz haben. Der Plan geht ohne das weiter, einen Moment später.",
+  refusalCard:
+    "Diese Kartendaten lassen sich nicht mehr verwenden. Es wurde nichts abgebucht; gib die Karte noch einmal ein.",
+  refusalNoPayment:
+    "Zu dieser Bestellung ist keine Zahlung bekannt, also kann keine zurückgehen. Wurde etwas abgebucht, frage den Veranstalter.",
+  refusalPaymentState:
+    "Diese Zahlung kann so, wie sie steht, nicht zurückgehen. Lade die Bestellung neu, um zu sehen, wie es jetzt ist.",
+  refusalRefundTooLarge:
+    "Es wird mehr zurückverlangt, als von dieser Bestellung übrig ist. Lade sie neu, um zu sehen, wie viel das ist.",
+  refusalRefunded: "Das Geld für diese Plätze ist schon zurückgegangen.",
+  refusalSeatsRefunded: "{seats}: Das Geld dafür ist schon zurückgegangen.",
+  refusalRefundUntil:
+    "Diese Tickets konnten bis {date} zurückgegeben werden. Der Veranstalter kann vielleicht noch helfen.",
+  refusalInternal:
+    "Bei uns ist etwas schiefgegangen, und wir haben es vermerkt. Versuche es noch einmal; wenn du uns fragst, nenne {requestId}.",
   declinedFunds: "Auf dieser Karte ist nicht genug Geld.",
   declinedExpired: "Diese Karte ist abgelaufen.",
   declinedCode: "Der Sicherheitscode ist falsch.",

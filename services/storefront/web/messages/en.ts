@@ -16,6 +16,7 @@ export const english = {
   tryAgain: "Try again",
   close: "Close",
   loading: "Loading…",
+  offlineStrip: "No connection: what you see may be old.",
   offlineTitle: "No connection",
   offlineText: "The shop can't be reached. Check your connection; nothing you have was lost.",
   errorTitle: "That did not work",
@@ -31,10 +32,14 @@ export const english = {
   sortLabel: "Sort by",
   sortDate: "Date",
   sortPrice: "Lowest price",
+  sortName: "Name",
   maxPriceLabel: "Price up to",
   anyPrice: "Any price",
+  currencyLabel: "Currency",
+  anyCurrency: "Any currency",
   clearFilters: "Clear filters",
   results: "{count|One concert|# concerts}",
+  resultsSoFar: "{count|The first concert|The first # concerts}",
   emptyTitle: "No concert fits",
   emptyText: "Try fewer words, another city, or more days.",
   more: "Show more",
@@ -256,6 +261,58 @@ export const english = {
   refusalUnavailable: "A part of the shop does not answer right now. Nothing was lost; try again in a moment.",
   refusalRefundLate:
     "These tickets can't be given back by yourself any more, or never could. The organiser may still help.",
+  refusalRateWait: "Too many requests at once. Try again in {wait}.",
+  refusalAttemptsWait: "Too many wrong tries. Try again in {wait}.",
+  refusalRequest: "The shop does not take it like this. Check what you entered, and try again.",
+  refusalRequestFields: "The shop does not take this like that: {fields}. Change it, and try again.",
+  refusalTooLarge: "That is more than the shop takes at once. Shorten it, and try again.",
+  refusalPageOld:
+    "This page and the shop do not fit together; it may have been renewed while the page was open. Nothing was changed. Load the page again.",
+  refusalStillRunning: "Your first try is still under way. Wait a moment; it will not happen twice.",
+  refusalKeyReused:
+    "This was asked for before with other details, so nothing new was done. Load the page again and begin anew.",
+  refusalLogIn: "You are not logged in any more. Log in again; what is yours is kept.",
+  refusalRole: "Your account may not do this. If that has changed just now, log out and in again.",
+  refusalPasswordWrong: "The current password is wrong, so nothing was changed. Check it, and try again.",
+  refusalNoAccount: "This account is not there any more. Log in with another one, or sign up.",
+  refusalNoEvent: "There is no such concert. The address may be old or mistyped; the list has all concerts.",
+  refusalNoCheckout:
+    "Your account has no such checkout. It may be another account’s; your orders show what you have bought.",
+  refusalNoTicket: "Your account has no such ticket. It may be another account’s, or the address is mistyped.",
+  refusalNoOrder: "Your account has no such order. It may be another account’s, or the address is mistyped.",
+  refusalEventCancelled:
+    "This concert was cancelled, so its seats are not sold any more. Whoever has tickets gets the money back without asking for it.",
+  refusalSeatsYours:
+    "{seats}: you have these already, in another checkout of yours. Finish that one, or cancel it to choose anew.",
+  refusalSeatTaken: "Someone was faster: these seats are not free any more. Please choose others.",
+  refusalNotEnoughLeft: "{count|One seat is|# seats are} free there. Try fewer, another price or another section.",
+  refusalNotEnoughBeside:
+    "Side by side {count|one seat is|# seats are} free at most. Try fewer, another price or another section.",
+  refusalNotEnoughAccessible:
+    "Accessible seats that are free there: {free}. So many are not free like that; try fewer, or another section.",
+  refusalLimitHas:
+    "You may have at most {limit} seats of this concert and have {has} already, all your checkouts together.",
+  refusalOrphanSeats:
+    "This would leave {orphans} alone between taken seats, and hardly anyone buys that. Free without that: {alternative}.",
+  refusalAccessibleSeats:
+    "{seats}: kept for people who need an accessible seat, and for who comes with them. Choose other seats, or say that you are one of them.",
+  refusalSeatUnknown: "Some of these seats do not exist here. Load the page again, and choose anew.",
+  refusalSeatsUnknown: "{seats}: not to be found here. Load the page again, and choose anew.",
+  refusalSectionUnknown: "This concert has no section {sections}. Load the page again, and choose anew.",
+  refusalCodeLeft:
+    "With this code at most {limit} seats can be had, all people and checkouts together. Still to be had: {left}.",
+  refusalCodeOtherSeats:
+    "{seats}: not among the seats that the code opens. Choose those, or buy these without the code once they are on sale.",
+  refusalLiveFull: "More people are watching these seats live than fit here. The map goes on without, a moment behind.",
+  refusalCard: "These card details can’t be used any more. Nothing was charged; enter the card again.",
+  refusalNoPayment: "For this order no payment is known, so none can go back. Ask the organiser if you were charged.",
+  refusalPaymentState: "This payment can’t be given back as it stands. Load the order again to see how it is now.",
+  refusalRefundTooLarge: "More is asked back than is left of this order. Load the order again to see what is left.",
+  refusalRefunded: "The money for these seats has gone back already.",
+  refusalSeatsRefunded: "{seats}: the money for these has gone back already.",
+  refusalRefundUntil: "These tickets could be given back until {date}. The organiser may still help.",
+  refusalInternal:
+    "Something went wrong on our side, and we have a note of it. Try again; if you ask us, name {requestId}.",
   declinedFunds: "There is not enough money on this card.",
   declinedExpired: "This card has expired.",
   declinedCode: "The security code is wrong.",

@@ -18,6 +18,7 @@ export const french: Messages = {
   tryAgain: "Réessayer",
   close: "Fermer",
   loading: "Chargement…",
+  offlineStrip: "Pas de connexion : ce que vous voyez peut dater.",
   offlineTitle: "Pas de connexion",
   offlineText: "La boutique est injoignable. Vérifiez votre connexion ; rien n’est perdu.",
   errorTitle: "Cela n’a pas marché",
@@ -33,10 +34,14 @@ export const french: Messages = {
   sortLabel: "Trier par",
   sortDate: "Date",
   sortPrice: "Prix le plus bas",
+  sortName: "Nom",
   maxPriceLabel: "Prix maximal",
   anyPrice: "Tous les prix",
+  currencyLabel: "Monnaie",
+  anyCurrency: "Toutes les monnaies",
   clearFilters: "Effacer les filtres",
   results: "{count|Un concert|# concerts}",
+  resultsSoFar: "{count|Le premier concert|Les # premiers concerts}",
   emptyTitle: "Aucun concert ne correspond",
   emptyText: "Essayez moins de mots, une autre ville ou plus de jours.",
   more: "Afficher plus",
@@ -257,6 +262,63 @@ export const french: Messages = {
   refusalUnavailable:
     "Une partie de la boutique ne répond pas en ce moment. Rien n’est perdu ; réessayez dans un instant.",
   refusalRefundLate: "Vous ne pouvez pas ou plus rendre ces billets vous-même. L’organisateur peut peut-être aider.",
+  refusalRateWait: "Trop de demandes à la fois. Réessayez dans {wait}.",
+  refusalAttemptsWait: "Trop d’essais erronés. Réessayez dans {wait}.",
+  refusalRequest: "La boutique ne l’accepte pas ainsi. Vérifiez votre saisie, puis réessayez.",
+  refusalRequestFields: "La boutique ne l’accepte pas ainsi : {fields}. Modifiez-le, puis réessayez.",
+  refusalTooLarge: "C’est plus que ce que la boutique accepte en une fois. Raccourcissez, puis réessayez.",
+  refusalPageOld:
+    "Cette page et la boutique ne vont plus ensemble ; elle a peut-être été renouvelée entre-temps. Rien n’a été modifié. Rechargez la page.",
+  refusalStillRunning: "Votre premier essai est encore en cours. Attendez un instant ; rien ne se fera deux fois.",
+  refusalKeyReused:
+    "Ceci a déjà été demandé avec d’autres données, rien de nouveau n’a donc été fait. Rechargez la page et recommencez.",
+  refusalLogIn: "Vous n’êtes plus connecté. Reconnectez-vous ; ce qui est à vous est conservé.",
+  refusalRole: "Votre compte n’y est pas autorisé. Si cela vient de changer, déconnectez-vous puis reconnectez-vous.",
+  refusalPasswordWrong: "Le mot de passe actuel est faux, rien n’a donc été modifié. Vérifiez-le, puis réessayez.",
+  refusalNoAccount: "Ce compte n’existe plus. Connectez-vous avec un autre, ou créez-en un.",
+  refusalNoEvent:
+    "Ce concert n’existe pas. L’adresse est peut-être ancienne ou mal saisie ; la liste a tous les concerts.",
+  refusalNoCheckout:
+    "Votre compte n’a pas cet achat. Il est peut-être à un autre compte ; vos commandes montrent ce que vous avez acheté.",
+  refusalNoTicket: "Votre compte n’a pas ce billet. Il est peut-être à un autre compte, ou l’adresse est mal saisie.",
+  refusalNoOrder:
+    "Votre compte n’a pas cette commande. Elle est peut-être à un autre compte, ou l’adresse est mal saisie.",
+  refusalEventCancelled:
+    "Ce concert a été annulé, ses places ne sont plus vendues. Les détenteurs de billets sont remboursés sans rien demander.",
+  refusalSeatsYours:
+    "{seats} : vous les avez déjà, dans un autre achat. Terminez-le, ou annulez-le pour choisir à nouveau.",
+  refusalSeatTaken: "Quelqu’un a été plus rapide : ces places ne sont plus libres. Choisissez-en d’autres.",
+  refusalNotEnoughLeft: "Places libres à cet endroit : {count|une|#}. Essayez moins, un autre prix ou un autre bloc.",
+  refusalNotEnoughBeside:
+    "Places libres côte à côte, au plus : {count|une|#}. Essayez moins, un autre prix ou un autre bloc.",
+  refusalNotEnoughAccessible:
+    "Places accessibles libres à cet endroit : {free}. Autant ne sont pas libres ainsi ; essayez moins ou un autre bloc.",
+  refusalLimitHas:
+    "Vous pouvez avoir au plus {limit} places de ce concert et en avez déjà {has}, tous achats confondus.",
+  refusalOrphanSeats:
+    "{orphans} resterait isolé entre des places prises, et presque personne ne l’achète. Libres sans cela : {alternative}.",
+  refusalAccessibleSeats:
+    "{seats} : pour les personnes qui ont besoin d’une place accessible et leurs accompagnants. Choisissez d’autres places, ou indiquez que vous en faites partie.",
+  refusalSeatUnknown: "Certaines de ces places n’existent pas ici. Rechargez la page et choisissez à nouveau.",
+  refusalSeatsUnknown: "{seats} : introuvable ici. Rechargez la page et choisissez à nouveau.",
+  refusalSectionUnknown: "Ce concert n’a pas de bloc {sections}. Rechargez la page et choisissez à nouveau.",
+  refusalCodeLeft:
+    "Avec ce code, {limit} places au plus, toutes personnes et tous achats confondus. Encore disponibles : {left}.",
+  refusalCodeOtherSeats:
+    "{seats} : pas parmi les places que le code ouvre. Choisissez parmi celles-ci, ou achetez les autres sans le code dès leur mise en vente.",
+  refusalLiveFull:
+    "Plus de personnes suivent ces places en direct qu’il n’y a de place ici. Le plan continue sans cela, avec un instant de retard.",
+  refusalCard: "Ces données de carte ne peuvent plus servir. Rien n’a été débité ; saisissez la carte à nouveau.",
+  refusalNoPayment:
+    "Aucun paiement n’est connu pour cette commande, rien ne peut donc être rendu. Si vous avez été débité, demandez à l’organisateur.",
+  refusalPaymentState:
+    "Ce paiement ne peut pas être rendu dans son état. Rechargez la commande pour voir où elle en est.",
+  refusalRefundTooLarge: "On demande plus que ce qui reste de cette commande. Rechargez-la pour voir ce qui reste.",
+  refusalRefunded: "L’argent de ces places a déjà été rendu.",
+  refusalSeatsRefunded: "{seats} : l’argent a déjà été rendu.",
+  refusalRefundUntil: "Ces billets pouvaient être rendus jusqu’au {date}. L’organisateur peut peut-être aider.",
+  refusalInternal:
+    "Une erreur s’est produite chez nous, et nous en avons pris note. Réessayez ; si vous nous écrivez, indiquez {requestId}.",
   declinedFunds: "Il n’y a pas assez d’argent sur cette carte.",
   declinedExpired: "Cette carte a expiré.",
   declinedCode: "Le code de sécurité est faux.",

@@ -2,10 +2,10 @@
 import type { ButtonHTMLAttributes, ReactNode } from "react";
 import { Link } from "wouter";
 
-const shapes = "inline-flex min-h-11 items-center justify-center gap-2 rounded-lg px-4 py-2 font-semibold no-underline";
+const shapes = "inline-flex min-h-11 items-center justify-center gap-2 rounded-lg py-2 font-semibold no-underline";
 const looks = {
-  main: "bg-accent text-on-accent hover:brightness-110 disabled:opacity-50",
-  plain: "border border-line bg-paper text-ink hover:bg-wash disabled:opacity-50",
+  main: "border border-transparent px-4 bg-accent text-on-accent hover:brightness-110 disabled:opacity-50",
+  plain: "px-4 border border-line bg-paper text-ink hover:bg-wash disabled:opacity-50",
   quiet: "text-ink underline underline-offset-4 hover:text-accent disabled:opacity-50",
 } as const;
 type Look = keyof typeof looks;

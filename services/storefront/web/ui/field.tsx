@@ -1,7 +1,7 @@
 // A labelled input; what is wrong with it is said beside it, also to a screen reader.
 import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useEffect, useId, useRef } from "react";
 
-const box = "min-h-11 w-full rounded-lg border border-line bg-paper px-3 py-2 text-ink placeholder:text-soft";
+const box = "min-h-11 w-full rounded-lg border border-edge bg-paper px-3 py-2 text-ink placeholder:text-soft";
 
 export function Field({
   label,

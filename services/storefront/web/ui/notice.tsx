@@ -1,9 +1,9 @@
 // What the page has to say: a problem, a warning, good news, or that there is nothing. And grey shapes while it loads.
 import type { ReactNode } from "react";
-import type { ApiError } from "../api/client.js";
+import { ApiError } from "../api/client.js";
 import { isOffline, refusalText } from "../refusal-text.js";
 import { useText } from "../text.js";
-import { Button } from "./button.js";
+import { Button, ButtonLink } from "./button.js";
 
 const tones = { bad: "border-accent", warn: "border-warn", good: "border-good", plain: "border-line" } as const;
 
@@ -44,7 +44,12 @@ export function Problem({ error, retry }: { error: unknown; retry?: (() => void)
   return (
     <Notice tone="bad" title={told.title} live>
       <p>{told.text}</p>
-      {retry ? (
+      {error instanceof ApiError && error.status === 404 ? (
+        // It will not be there the next time either.
+        <ButtonLink to="/" className="mt-3">
+          {text("toConcerts")}
+        </ButtonLink>
+      ) : retry ? (
         <Button className="mt-3" onClick={retry}>
           {text("tryAgain")}
         </Button>

@@ -36,6 +36,8 @@ export function Frame({ children, strip }: { children: ReactNode; strip: ReactNo
   const text = useText();
   const session = useSession();
   useFreshStart();
+  const organises =
+    session.kind === "in" && session.account.roles.some((role) => role === "organiser" || role === "operator");
   return (
     <>
       <a
@@ -54,16 +56,17 @@ export function Frame({ children, strip }: { children: ReactNode; strip: ReactNo
             className="mr-auto flex min-h-11 items-center gap-2 text-xl font-extrabold tracking-tight no-underline"
           >
             <img src="/icon.svg" alt="" width="28" height="28" />
-            <span className={session.kind === "in" ? "sr-only sm:not-sr-only" : ""}>{text("brand")}</span>
+            <span className={session.kind === "in" && !organises ? "sr-only sm:not-sr-only" : ""}>{text("brand")}</span>
           </Link>
           {session.kind === "in" ? (
             <>
-              <NavLink to="/tickets">{text("navTickets")}</NavLink>
-              <NavLink to="/orders">{text("navOrders")}</NavLink>
-              <NavLink to="/account">{text("navAccount")}</NavLink>
-              {session.account.roles.some((role) => role === "organiser" || role === "operator") ? (
-                <NavLink to="/organiser">{text("organiserNav")}</NavLink>
-              ) : undefined}
+              {organises ? <NavLink to="/organiser">{text("organiserNav")}</NavLink> : undefined}
+              {/* Where all of them don't fit beside each other, these are a line of their own. */}
+              <span className={`flex justify-end gap-x-3 sm:gap-x-5 ${organises ? "max-sm:basis-full" : ""}`}>
+                <NavLink to="/tickets">{text("navTickets")}</NavLink>
+                <NavLink to="/orders">{text("navOrders")}</NavLink>
+                <NavLink to="/account">{text("navAccount")}</NavLink>
+              </span>
             </>
           ) : session.kind === "out" ? (
             <>
@@ -75,14 +78,39 @@ export function Frame({ children, strip }: { children: ReactNode; strip: ReactNo
           )}
         </nav>
       </header>
+      <ConnectionStrip />
       {strip}
       <main id="content" className="mx-auto max-w-6xl px-4 py-6">
         {children}
       </main>
-      <footer className="mx-auto flex max-w-6xl flex-wrap items-center gap-4 border-t border-line px-4 py-6 text-sm text-soft">
-        <Appearance />
+      <footer className="mx-auto max-w-6xl px-4 text-sm text-soft">
+        <div className="flex flex-wrap items-center gap-4 border-t border-line py-6">
+          <Appearance />
+        </div>
       </footer>
     </>
+  );
+}
+
+/** What loads without a connection loads for ever: this says why. */
+function ConnectionStrip() {
+  const text = useText();
+  const online = useSyncExternalStore(
+    (listener) => {
+      for (const name of ["online", "offline"]) addEventListener(name, listener);
+      return () => {
+        for (const name of ["online", "offline"]) removeEventListener(name, listener);
+      };
+    },
+    () => navigator.onLine,
+  );
+  return (
+    <p
+      role="status"
+      className={online ? "sr-only" : "no-print bg-warn px-4 py-2 text-center text-sm font-semibold text-paper"}
+    >
+      {online ? "" : text("offlineStrip")}
+    </p>
   );
 }
 
@@ -93,7 +121,7 @@ function NavLink({ to, children }: { to: string; children: ReactNode }) {
     <Link
       href={to}
       aria-current={here ? "page" : undefined}
-      className={`inline-flex min-h-11 items-center text-sm font-semibold no-underline hover:text-accent ${here ? "text-accent" : ""}`}
+      className={`inline-flex min-h-11 items-center text-sm font-semibold underline-offset-8 hover:text-accent ${here ? "text-accent underline decoration-2" : "no-underline"}`}
     >
       {children}
     </Link>
@@ -122,10 +150,10 @@ export function Appearance() {
   const names = { system: text("themeSystem"), light: text("themeLight"), dark: text("themeDark") };
   return (
     <>
-      <label className="flex items-center gap-2">
+      <label className="flex flex-wrap items-center gap-2">
         {text("language")}
         <select
-          className="min-h-11 rounded-lg border border-line bg-paper px-2 text-ink"
+          className="min-h-11 rounded-lg border border-edge bg-paper px-2 text-ink"
           value={text.language}
           onChange={(change) => void chooseLanguage(change.target.value as Language)}
         >
@@ -136,10 +164,10 @@ export function Appearance() {
           ))}
         </select>
       </label>
-      <label className="flex items-center gap-2">
+      <label className="flex flex-wrap items-center gap-2">
         {text("theme")}
         <select
-          className="min-h-11 rounded-lg border border-line bg-paper px-2 text-ink"
+          className="min-h-11 rounded-lg border border-edge bg-paper px-2 text-ink"
           value={theme}
           onChange={(change) => {
             localStorage.setItem(themeKey, change.target.value);

@@ -129,6 +129,61 @@ export function eventStatusToNumber(object: EventStatus): number {
   }
 }
 
+/** Events that are equal in it come by their ids. */
+export const EventSort = {
+  /** UNSPECIFIED - Taken as by date. */
+  UNSPECIFIED: "EVENT_SORT_UNSPECIFIED",
+  /** DATE - By start time. */
+  DATE: "EVENT_SORT_DATE",
+  /** PRICE - By the cheapest price tier; of several currencies, one after the other. */
+  PRICE: "EVENT_SORT_PRICE",
+  /** NAME - By name, without regard to case and accents. */
+  NAME: "EVENT_SORT_NAME",
+} as const;
+
+export type EventSort = typeof EventSort[keyof typeof EventSort];
+
+export namespace EventSort {
+  export type UNSPECIFIED = typeof EventSort.UNSPECIFIED;
+  export type DATE = typeof EventSort.DATE;
+  export type PRICE = typeof EventSort.PRICE;
+  export type NAME = typeof EventSort.NAME;
+}
+
+export function eventSortFromJSON(object: any): EventSort {
+  switch (object) {
+    case 0:
+    case "EVENT_SORT_UNSPECIFIED":
+      return EventSort.UNSPECIFIED;
+    case 1:
+    case "EVENT_SORT_DATE":
+      return EventSort.DATE;
+    case 2:
+    case "EVENT_SORT_PRICE":
+      return EventSort.PRICE;
+    case 3:
+    case "EVENT_SORT_NAME":
+      return EventSort.NAME;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EventSort");
+  }
+}
+
+export function eventSortToNumber(object: EventSort): number {
+  switch (object) {
+    case EventSort.UNSPECIFIED:
+      return 0;
+    case EventSort.DATE:
+      return 1;
+    case EventSort.PRICE:
+      return 2;
+    case EventSort.NAME:
+      return 3;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum EventSort");
+  }
+}
+
 export interface Venue {
   name: string;
   city: string;
@@ -221,10 +276,31 @@ export interface PublishEventRequest {
   eventId: string;
   /** The organiser who asks; empty for an operator, who may publish any event. */
   organiserId: string;
+  /** Publishes this revision of the draft, or nothing (DRAFT_CHANGED); absent: whichever is there. */
+  revision?: string | undefined;
 }
 
 export interface PublishEventResponse {
   event: Event | undefined;
+}
+
+export interface ReplaceDraftRequest {
+  /** organiser_id is ignored, as is what CreateEvent ignores: a draft stays its organiser's. */
+  event: Event | undefined;
+  sections: Section[];
+  layoutSource: string;
+  /** The organiser who asks; empty for an operator. */
+  organiserId: string;
+  /** Of the draft that was edited, as GetOwnEvent gave it. */
+  revision: string;
+}
+
+export interface ReplaceDraftResponse {
+  event:
+    | Event
+    | undefined;
+  /** The one that is there now. */
+  revision: string;
 }
 
 export interface GetEventRequest {
@@ -250,12 +326,34 @@ export interface SearchEventsRequest {
   toMs: number;
   cursor: string;
   limit: number;
+  /** ISO 4217; empty: any. Needed with a price: amounts of two currencies can't be compared. */
+  currency: string;
+  /** In that currency's minor unit, both ends included; 0: open. An event matches when one of its price tiers lies between them. */
+  priceFrom: number;
+  priceTo: number;
+  sort: EventSort;
 }
 
 export interface SearchEventsResponse {
   events: Event[];
-  /** Empty on the last page. */
+  /** Empty on the last page. Good for the same search in the same order only. */
   nextCursor: string;
+}
+
+export interface GetEventFacetsRequest {
+}
+
+export interface GetEventFacetsResponse {
+  /** Those with the most events first; at most 1000. */
+  cities: EventFacet[];
+  currencies: EventFacet[];
+}
+
+export interface EventFacet {
+  /** As it is written in an event. */
+  value: string;
+  /** Published events that have it. */
+  events: number;
 }
 
 export interface GetLayoutRequest {
@@ -296,8 +394,10 @@ export interface GetOwnEventRequest {
 export interface GetOwnEventResponse {
   event: Event | undefined;
   sections: Section[];
-  /** As CreateEvent got it; empty for events from before there was this. */
+  /** As CreateEvent or ReplaceDraft got it; empty for events from before there was this. */
   layoutSource: string;
+  /** Of a draft: another one after each edit. Absent: it is no draft any more, and never changes. */
+  revision?: string | undefined;
 }
 
 export interface GetEventsRequest {
@@ -1284,7 +1384,7 @@ export const CreateEventResponse: MessageFns<CreateEventResponse> = {
 };
 
 function createBasePublishEventRequest(): PublishEventRequest {
-  return { eventId: "", organiserId: "" };
+  return { eventId: "", organiserId: "", revision: undefined };
 }
 
 export const PublishEventRequest: MessageFns<PublishEventRequest> = {
@@ -1294,6 +1394,9 @@ export const PublishEventRequest: MessageFns<PublishEventRequest> = {
     }
     if (message.organiserId !== "") {
       writer.uint32(18).string(message.organiserId);
+    }
+    if (message.revision !== undefined) {
+      writer.uint32(26).string(message.revision);
     }
     return writer;
   },
@@ -1327,6 +1430,14 @@ export const PublishEventRequest: MessageFns<PublishEventRequest> = {
             message.organiserId = reader.string();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.revision = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1346,6 +1457,7 @@ export const PublishEventRequest: MessageFns<PublishEventRequest> = {
     const message = createBasePublishEventRequest();
     message.eventId = object.eventId ?? "";
     message.organiserId = object.organiserId ?? "";
+    message.revision = object.revision ?? undefined;
     return message;
   },
 };
@@ -1401,6 +1513,176 @@ export const PublishEventResponse: MessageFns<PublishEventResponse> = {
   fromPartial(object: DeepPartial<PublishEventResponse>): PublishEventResponse {
     const message = createBasePublishEventResponse();
     message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
+    return message;
+  },
+};
+
+function createBaseReplaceDraftRequest(): ReplaceDraftRequest {
+  return { event: undefined, sections: [], layoutSource: "", organiserId: "", revision: "" };
+}
+
+export const ReplaceDraftRequest: MessageFns<ReplaceDraftRequest> = {
+  encode(message: ReplaceDraftRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.event !== undefined) {
+      Event.encode(message.event, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.sections) {
+      Section.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.layoutSource !== "") {
+      writer.uint32(26).string(message.layoutSource);
+    }
+    if (message.organiserId !== "") {
+      writer.uint32(34).string(message.organiserId);
+    }
+    if (message.revision !== "") {
+      writer.uint32(42).string(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplaceDraftRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplaceDraftRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = Event.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.sections.push(Section.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.layoutSource = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.organiserId = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.revision = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReplaceDraftRequest>): ReplaceDraftRequest {
+    return ReplaceDraftRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplaceDraftRequest>): ReplaceDraftRequest {
+    const message = createBaseReplaceDraftRequest();
+    message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
+    message.sections = object.sections?.map((e) => Section.fromPartial(e)) || [];
+    message.layoutSource = object.layoutSource ?? "";
+    message.organiserId = object.organiserId ?? "";
+    message.revision = object.revision ?? "";
+    return message;
+  },
+};
+
+function createBaseReplaceDraftResponse(): ReplaceDraftResponse {
+  return { event: undefined, revision: "" };
+}
+
+export const ReplaceDraftResponse: MessageFns<ReplaceDraftResponse> = {
+  encode(message: ReplaceDraftResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.event !== undefined) {
+      Event.encode(message.event, writer.uint32(10).fork()).join();
+    }
+    if (message.revision !== "") {
+      writer.uint32(18).string(message.revision);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplaceDraftResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplaceDraftResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.event = Event.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.revision = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ReplaceDraftResponse>): ReplaceDraftResponse {
+    return ReplaceDraftResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplaceDraftResponse>): ReplaceDraftResponse {
+    const message = createBaseReplaceDraftResponse();
+    message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
+    message.revision = object.revision ?? "";
     return message;
   },
 };
@@ -1540,7 +1822,18 @@ export const GetEventResponse: MessageFns<GetEventResponse> = {
 };
 
 function createBaseSearchEventsRequest(): SearchEventsRequest {
-  return { query: "", city: "", fromMs: 0, toMs: 0, cursor: "", limit: 0 };
+  return {
+    query: "",
+    city: "",
+    fromMs: 0,
+    toMs: 0,
+    cursor: "",
+    limit: 0,
+    currency: "",
+    priceFrom: 0,
+    priceTo: 0,
+    sort: EventSort.UNSPECIFIED,
+  };
 }
 
 export const SearchEventsRequest: MessageFns<SearchEventsRequest> = {
@@ -1562,6 +1855,18 @@ export const SearchEventsRequest: MessageFns<SearchEventsRequest> = {
     }
     if (message.limit !== 0) {
       writer.uint32(48).int32(message.limit);
+    }
+    if (message.currency !== "") {
+      writer.uint32(58).string(message.currency);
+    }
+    if (message.priceFrom !== 0) {
+      writer.uint32(64).int64(message.priceFrom);
+    }
+    if (message.priceTo !== 0) {
+      writer.uint32(72).int64(message.priceTo);
+    }
+    if (message.sort !== EventSort.UNSPECIFIED) {
+      writer.uint32(80).int32(eventSortToNumber(message.sort));
     }
     return writer;
   },
@@ -1627,6 +1932,38 @@ export const SearchEventsRequest: MessageFns<SearchEventsRequest> = {
             message.limit = reader.int32();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.priceFrom = longToNumber(reader.int64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.priceTo = longToNumber(reader.int64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.sort = eventSortFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1650,6 +1987,10 @@ export const SearchEventsRequest: MessageFns<SearchEventsRequest> = {
     message.toMs = object.toMs ?? 0;
     message.cursor = object.cursor ?? "";
     message.limit = object.limit ?? 0;
+    message.currency = object.currency ?? "";
+    message.priceFrom = object.priceFrom ?? 0;
+    message.priceTo = object.priceTo ?? 0;
+    message.sort = object.sort ?? EventSort.UNSPECIFIED;
     return message;
   },
 };
@@ -1717,6 +2058,183 @@ export const SearchEventsResponse: MessageFns<SearchEventsResponse> = {
     const message = createBaseSearchEventsResponse();
     message.events = object.events?.map((e) => Event.fromPartial(e)) || [];
     message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseGetEventFacetsRequest(): GetEventFacetsRequest {
+  return {};
+}
+
+export const GetEventFacetsRequest: MessageFns<GetEventFacetsRequest> = {
+  encode(_: GetEventFacetsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetEventFacetsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetEventFacetsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetEventFacetsRequest>): GetEventFacetsRequest {
+    return GetEventFacetsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<GetEventFacetsRequest>): GetEventFacetsRequest {
+    const message = createBaseGetEventFacetsRequest();
+    return message;
+  },
+};
+
+function createBaseGetEventFacetsResponse(): GetEventFacetsResponse {
+  return { cities: [], currencies: [] };
+}
+
+export const GetEventFacetsResponse: MessageFns<GetEventFacetsResponse> = {
+  encode(message: GetEventFacetsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.cities) {
+      EventFacet.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.currencies) {
+      EventFacet.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetEventFacetsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetEventFacetsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.cities.push(EventFacet.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.currencies.push(EventFacet.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetEventFacetsResponse>): GetEventFacetsResponse {
+    return GetEventFacetsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetEventFacetsResponse>): GetEventFacetsResponse {
+    const message = createBaseGetEventFacetsResponse();
+    message.cities = object.cities?.map((e) => EventFacet.fromPartial(e)) || [];
+    message.currencies = object.currencies?.map((e) => EventFacet.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseEventFacet(): EventFacet {
+  return { value: "", events: 0 };
+}
+
+export const EventFacet: MessageFns<EventFacet> = {
+  encode(message: EventFacet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.value !== "") {
+      writer.uint32(10).string(message.value);
+    }
+    if (message.events !== 0) {
+      writer.uint32(16).int32(message.events);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EventFacet {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEventFacet();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.events = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EventFacet>): EventFacet {
+    return EventFacet.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EventFacet>): EventFacet {
+    const message = createBaseEventFacet();
+    message.value = object.value ?? "";
+    message.events = object.events ?? 0;
     return message;
   },
 };
@@ -2105,7 +2623,7 @@ export const GetOwnEventRequest: MessageFns<GetOwnEventRequest> = {
 };
 
 function createBaseGetOwnEventResponse(): GetOwnEventResponse {
-  return { event: undefined, sections: [], layoutSource: "" };
+  return { event: undefined, sections: [], layoutSource: "", revision: undefined };
 }
 
 export const GetOwnEventResponse: MessageFns<GetOwnEventResponse> = {
@@ -2118,6 +2636,9 @@ export const GetOwnEventResponse: MessageFns<GetOwnEventResponse> = {
     }
     if (message.layoutSource !== "") {
       writer.uint32(26).string(message.layoutSource);
+    }
+    if (message.revision !== undefined) {
+      writer.uint32(34).string(message.revision);
     }
     return writer;
   },
@@ -2159,6 +2680,14 @@ export const GetOwnEventResponse: MessageFns<GetOwnEventResponse> = {
             message.layoutSource = reader.string();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.revision = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2179,6 +2708,7 @@ export const GetOwnEventResponse: MessageFns<GetOwnEventResponse> = {
     message.event = (object.event !== undefined && object.event !== null) ? Event.fromPartial(object.event) : undefined;
     message.sections = object.sections?.map((e) => Section.fromPartial(e)) || [];
     message.layoutSource = object.layoutSource ?? "";
+    message.revision = object.revision ?? undefined;
     return message;
   },
 };
@@ -2719,6 +3249,20 @@ export const CatalogServiceService = {
       Buffer.from(PublishEventResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): PublishEventResponse => PublishEventResponse.decode(value),
   },
+  /**
+   * Puts another content in place of a draft's, whole. The same again is the same as once, whatever revision it names.
+   * Refusals: EVENT_NOT_FOUND, also for another's; EVENT_NOT_DRAFT; DRAFT_CHANGED; CHANNEL_IN_THE_WAY; and those of CreateEvent.
+   */
+  replaceDraft: {
+    path: "/onsale.inventory.v1.CatalogService/ReplaceDraft" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ReplaceDraftRequest): Buffer => Buffer.from(ReplaceDraftRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ReplaceDraftRequest => ReplaceDraftRequest.decode(value),
+    responseSerialize: (value: ReplaceDraftResponse): Buffer =>
+      Buffer.from(ReplaceDraftResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ReplaceDraftResponse => ReplaceDraftResponse.decode(value),
+  },
   getEvent: {
     path: "/onsale.inventory.v1.CatalogService/GetEvent" as const,
     requestStream: false as const,
@@ -2728,7 +3272,7 @@ export const CatalogServiceService = {
     responseSerialize: (value: GetEventResponse): Buffer => Buffer.from(GetEventResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): GetEventResponse => GetEventResponse.decode(value),
   },
-  /** Published events by start time; newest cursor-based page. */
+  /** Published events in the order that is asked for, page by page. */
   searchEvents: {
     path: "/onsale.inventory.v1.CatalogService/SearchEvents" as const,
     requestStream: false as const,
@@ -2738,6 +3282,18 @@ export const CatalogServiceService = {
     responseSerialize: (value: SearchEventsResponse): Buffer =>
       Buffer.from(SearchEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SearchEventsResponse => SearchEventsResponse.decode(value),
+  },
+  /** What published events can be narrowed by. */
+  getEventFacets: {
+    path: "/onsale.inventory.v1.CatalogService/GetEventFacets" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetEventFacetsRequest): Buffer =>
+      Buffer.from(GetEventFacetsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetEventFacetsRequest => GetEventFacetsRequest.decode(value),
+    responseSerialize: (value: GetEventFacetsResponse): Buffer =>
+      Buffer.from(GetEventFacetsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetEventFacetsResponse => GetEventFacetsResponse.decode(value),
   },
   /** The seats in layout order: the order of the bits in GetSeatStates. */
   getLayout: {
@@ -2820,9 +3376,16 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   createEvent: handleUnaryCall<CreateEventRequest, CreateEventResponse>;
   /** Makes a draft visible and, from its on-sale time, sellable. Publishing twice is the same as once. */
   publishEvent: handleUnaryCall<PublishEventRequest, PublishEventResponse>;
+  /**
+   * Puts another content in place of a draft's, whole. The same again is the same as once, whatever revision it names.
+   * Refusals: EVENT_NOT_FOUND, also for another's; EVENT_NOT_DRAFT; DRAFT_CHANGED; CHANNEL_IN_THE_WAY; and those of CreateEvent.
+   */
+  replaceDraft: handleUnaryCall<ReplaceDraftRequest, ReplaceDraftResponse>;
   getEvent: handleUnaryCall<GetEventRequest, GetEventResponse>;
-  /** Published events by start time; newest cursor-based page. */
+  /** Published events in the order that is asked for, page by page. */
   searchEvents: handleUnaryCall<SearchEventsRequest, SearchEventsResponse>;
+  /** What published events can be narrowed by. */
+  getEventFacets: handleUnaryCall<GetEventFacetsRequest, GetEventFacetsResponse>;
   /** The seats in layout order: the order of the bits in GetSeatStates. */
   getLayout: handleUnaryCall<GetLayoutRequest, GetLayoutResponse>;
   /** An organiser's events in any status, newest first. */
@@ -2875,6 +3438,25 @@ export interface CatalogServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: PublishEventResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * Puts another content in place of a draft's, whole. The same again is the same as once, whatever revision it names.
+   * Refusals: EVENT_NOT_FOUND, also for another's; EVENT_NOT_DRAFT; DRAFT_CHANGED; CHANNEL_IN_THE_WAY; and those of CreateEvent.
+   */
+  replaceDraft(
+    request: ReplaceDraftRequest,
+    callback: (error: ServiceError | null, response: ReplaceDraftResponse) => void,
+  ): ClientUnaryCall;
+  replaceDraft(
+    request: ReplaceDraftRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ReplaceDraftResponse) => void,
+  ): ClientUnaryCall;
+  replaceDraft(
+    request: ReplaceDraftRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ReplaceDraftResponse) => void,
+  ): ClientUnaryCall;
   getEvent(
     request: GetEventRequest,
     callback: (error: ServiceError | null, response: GetEventResponse) => void,
@@ -2890,7 +3472,7 @@ export interface CatalogServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: GetEventResponse) => void,
   ): ClientUnaryCall;
-  /** Published events by start time; newest cursor-based page. */
+  /** Published events in the order that is asked for, page by page. */
   searchEvents(
     request: SearchEventsRequest,
     callback: (error: ServiceError | null, response: SearchEventsResponse) => void,
@@ -2905,6 +3487,22 @@ export interface CatalogServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SearchEventsResponse) => void,
+  ): ClientUnaryCall;
+  /** What published events can be narrowed by. */
+  getEventFacets(
+    request: GetEventFacetsRequest,
+    callback: (error: ServiceError | null, response: GetEventFacetsResponse) => void,
+  ): ClientUnaryCall;
+  getEventFacets(
+    request: GetEventFacetsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetEventFacetsResponse) => void,
+  ): ClientUnaryCall;
+  getEventFacets(
+    request: GetEventFacetsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetEventFacetsResponse) => void,
   ): ClientUnaryCall;
   /** The seats in layout order: the order of the bits in GetSeatStates. */
   getLayout(

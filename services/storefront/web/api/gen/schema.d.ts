@@ -171,8 +171,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Published events by start time */
+        /** Published events, searched and sorted */
         get: operations["searchEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/event-facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The cities and currencies of published events, to narrow a search by */
+        get: operations["getEventFacets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -341,7 +358,13 @@ export interface paths {
          * @description Needs the role organiser or operator.
          */
         get: operations["getOwnEvent"];
-        put?: never;
+        /**
+         * Edit a draft
+         * @description Puts this content in place of the draft's, whole: what is left out is not kept. It stays its organiser's, whoever edits it. Send the ETag of the draft that you read as If-Match: if somebody has saved it since, nothing is changed. The same again is the same as once, also when its first answer was lost. A published event can't be edited. Its channels keep their seats, by their ids; if they can't, the draft stays as it was and you are told which stands in the way.
+         *
+         *     Needs the role organiser or operator.
+         */
+        put: operations["replaceDraft"];
         post?: never;
         delete?: never;
         options?: never;
@@ -382,7 +405,7 @@ export interface paths {
         put?: never;
         /**
          * Publish a draft
-         * @description It can be found from now on, and bought from its on-sale time on. Publishing twice is the same as once.
+         * @description It can be found from now on, and bought from its on-sale time on. Publishing twice is the same as once. With If-Match the draft is published only as you have read it.
          *
          *     Needs the role organiser or operator.
          */
@@ -1100,6 +1123,19 @@ export interface components {
              */
             refundableUntil?: string;
         };
+        /** @description Those with the most events first. */
+        EventFacets: {
+            cities: {
+                value: string;
+                /** @description Published events that have it. */
+                events: number;
+            }[];
+            currencies: {
+                value: string;
+                /** @description Published events that have it. */
+                events: number;
+            }[];
+        };
         EventPage: {
             events: components["schemas"]["Event"][];
             /** @description For the next page; absent on the last. */
@@ -1674,7 +1710,7 @@ export interface components {
              */
             createdAt: string;
             organiserId: string;
-            /** @description The layout as it was sent, to look at or to make another event of. */
+            /** @description The layout as it was sent, to look at, to edit or to make another event of. */
             sections: (components["schemas"]["NewSectionOfRows"] | components["schemas"]["NewSectionOfEqualRows"] | components["schemas"]["NewGeneralAdmissionSection"])[];
             /** @description With status cancelled. */
             cancellation?: {
@@ -1808,6 +1844,14 @@ export interface components {
                 pointer?: string;
                 parameter?: string;
                 detail: string;
+            }[];
+            /** @description With CHANNEL_IN_THE_WAY: which, and why. */
+            channels?: {
+                channelId: string;
+                name: string;
+                /** @example has seats that are not in the new hall */
+                problem: string;
+                seats?: string[];
             }[];
             /** @description With SEAT_TAKEN: the seats that are gone. With SEAT_ACCESSIBLE: those that are kept. With SEAT_REFUNDED: those given back. */
             seats?: string[];
@@ -3044,6 +3088,15 @@ export interface operations {
                 from?: string;
                 /** @description Starts at this time or earlier; a day means its last moment in UTC. */
                 to?: string;
+                /** @description Events sold in this currency. Needed with a price: amounts of two currencies can't be compared. */
+                currency?: string;
+                /** @description In the currency's minor unit. An event fits when one of its tiers costs so much or more. */
+                priceFrom?: number;
+                /** @description In the currency's minor unit. An event fits when one of its tiers costs so much or less; with priceFrom, when one lies between them. */
+                priceTo?: number;
+                /** @description date: by start time. price: by the cheapest tier; of several currencies, one after the other. name: without regard to case and accents. Events that are equal in it come by their ids. */
+                sort?: "date" | "price" | "name";
+                /** @description The nextCursor of the page before, in the same search and order. */
                 cursor?: string;
                 limit?: number;
             };
@@ -3079,6 +3132,71 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getEventFacets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Each with how many events have it. A city is there once, in one of the ways it is written. */
+            200: {
+                headers: {
+                    /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventFacets"];
+                };
+            };
+            /** @description Nothing has changed. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description - `RATE_LIMITED`: Too many requests. */
             429: {
@@ -3882,10 +4000,129 @@ export interface operations {
             /** @description The event. */
             200: {
                 headers: {
+                    /** @description Of a draft: another one after each edit. Send it as If-Match when you edit or publish what you have read. */
+                    ETag?: string;
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["OwnEvent"];
+                };
+            };
+            /** @description The draft is the one that you have. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replaceDraft: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The ETag of what you read: with another one there by now nothing is done (412). */
+                "If-Match": string;
+            };
+            path: {
+                eventId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewEvent"];
+            };
+        };
+        responses: {
+            /** @description The draft as it is now. */
+            200: {
+                headers: {
+                    /** @description Of a draft: another one after each edit. Send it as If-Match when you edit or publish what you have read. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnEvent"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
             /**
@@ -3912,6 +4149,67 @@ export interface operations {
             };
             /** @description - `EVENT_NOT_FOUND`: There is no such event. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `EVENT_NOT_DRAFT`: The event is not a draft any more.
+             *     - `CHANNEL_IN_THE_WAY`: A channel of the draft does not fit any more.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DRAFT_CHANGED`: The draft has been changed since you read it. */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 1048576 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `LAYOUT_INVALID`: The seat layout is not valid. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IF_MATCH_REQUIRED`: An If-Match header is required. */
+            428: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4113,6 +4411,8 @@ export interface operations {
             query?: never;
             header: {
                 "Idempotency-Key": string;
+                /** @description The ETag of what you read: with another one there by now nothing is done (412). */
+                "If-Match"?: string;
             };
             path: {
                 eventId: string;
@@ -4179,6 +4479,15 @@ export interface operations {
              *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
              */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DRAFT_CHANGED`: The draft has been changed since you read it. */
+            412: {
                 headers: {
                     [name: string]: unknown;
                 };

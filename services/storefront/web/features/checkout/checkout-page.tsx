@@ -62,7 +62,7 @@ function Standing({ checkout }: { checkout: Checkout }) {
         {status === "paying" ? (
           <Notice title={text("statusPaying")} live>
             <p>{text("statusPayingText")}</p>
-            <progress className="mt-3 w-full accent-accent" aria-label={text("statusPaying")} />
+            <progress className="mt-3 w-full animate-pulse" aria-label={text("statusPaying")} />
           </Notice>
         ) : undefined}
         {status === "requires_action" ? (
@@ -71,7 +71,7 @@ function Standing({ checkout }: { checkout: Checkout }) {
             {checkout.actionUrl ? (
               <a
                 href={checkout.actionUrl}
-                className="mt-3 inline-flex min-h-11 items-center rounded-lg bg-accent px-4 font-semibold text-on-accent no-underline"
+                className="mt-3 inline-flex min-h-11 items-center rounded-lg border border-transparent bg-accent px-4 font-semibold text-on-accent no-underline"
               >
                 {text("approve")}
               </a>
@@ -150,11 +150,11 @@ function TimeLeft({ deadline }: { deadline: string }) {
     <>
       <p className="flex flex-wrap items-baseline justify-between gap-x-4">
         <span className="text-soft">{text("deadlineLabel")}</span>
-        <Countdown untilMs={Date.parse(deadline)} className="text-3xl font-extrabold text-ink" />
+        <Countdown untilMs={Date.parse(deadline)} className="text-3xl font-extrabold text-ink sm:text-right" />
       </p>
       <p
         aria-live="assertive"
-        className={`mt-1 min-h-10 text-sm ${seconds <= 60 ? "font-semibold text-accent" : "text-soft"}`}
+        className={`mt-1 min-h-10 text-sm sm:min-h-5 ${seconds <= 60 ? "font-semibold text-accent" : "text-soft"}`}
       >
         {seconds <= 60 ? text("deadlineSoon") : text("extendNever")}
       </p>
@@ -256,7 +256,7 @@ function Held({ checkout }: { checkout: Checkout }) {
           <>
             <a
               href={`${cardPage}?return_url=${encodeURIComponent(backHere)}`}
-              className="inline-flex min-h-11 items-center justify-center rounded-lg bg-accent px-4 font-semibold text-on-accent no-underline"
+              className="inline-flex min-h-11 items-center justify-center rounded-lg border border-transparent bg-accent px-4 font-semibold text-on-accent no-underline"
             >
               {text("payCard")}
             </a>

@@ -139,7 +139,7 @@ function Opened({ event, withCode }: { event: EventWithSections; withCode: Opene
           </li>
         ))}
       </ul>
-      <Button look="quiet" className="justify-self-start px-0" onClick={() => putCodeAway(event.eventId)}>
+      <Button look="quiet" className="justify-self-start" onClick={() => putCodeAway(event.eventId)}>
         {text("codePutAway")}
       </Button>
     </section>

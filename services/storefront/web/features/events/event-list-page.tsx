@@ -12,11 +12,14 @@ import { Empty, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
 
 const cheapest = ({ tiers }: Event): number => Math.min(...tiers.map(({ amount }) => amount));
-/** Major units that people think in. */
+/** In what people think in: of money without digits after the point, a hundred times as much. */
 const priceSteps = [25, 50, 75, 100, 150];
-const inMajor = (event: Event): number => cheapest(event) / 10 ** minorDigits(event.currency);
-/** By price the shop's pages are read on until all are here, or so many: the API sorts by date alone. */
-const mostReadOn = 10;
+const stepsOf = (currency: string) => priceSteps.map((step) => (minorDigits(currency) === 0 ? step * 100 : step));
+/** The address has whole units, the API minor ones, in which no amount is larger than this. */
+const largestAmount = 99_999_999;
+const inMinor = (most: number, currency: string): number =>
+  Math.min(Math.max(1, Math.round(most * 10 ** minorDigits(currency))), largestAmount);
+const sorts = ["price", "name"] as const;
 const typingMs = 300;
 
 /** What is typed goes into the address, and to the shop, when the typing rests. */
@@ -36,10 +39,11 @@ export function EventListPage() {
   const text = useText();
   const [params, setParams] = useSearchParams();
   const chosen = (name: string): string => params.get(name) ?? "";
-  const choose = (name: string, value: string) =>
+  const choose = (name: string, value: string, without?: string) =>
     setParams(
       (before) => {
         const next = new URLSearchParams(before);
+        if (without) next.delete(without);
         if (value === "") next.delete(name);
         else next.set(name, value);
         return next;
@@ -51,8 +55,24 @@ export function EventListPage() {
   const filtered = [...params.keys()].length > 0;
   const [unfolded, setUnfolded] = useState(filtered);
 
+  // What there is to choose from does not depend on what is looked for.
+  const facets = useQuery({
+    queryKey: ["event-facets"],
+    staleTime: 300_000,
+    queryFn: ({ signal }) => answered(api.GET("/v1/event-facets", { signal })),
+  });
+  const currencies = facets.data?.currencies.map(({ value }) => value) ?? [];
+  const most = Number(chosen("max")) > 0 ? Number(chosen("max")) : undefined;
+  // A price is one of a currency: the one that is chosen, else that of most concerts.
+  const wished = currencies.find((one) => one === chosen("currency")) ?? "";
+  const currency = wished || (most === undefined ? "" : (currencies[0] ?? ""));
+  const priceTo = most !== undefined && currency ? inMinor(most, currency) : undefined;
+  const asksForMoney = most !== undefined || chosen("currency") !== "";
+  const sort = sorts.find((one) => one === chosen("sort"));
+
   const list = useInfiniteQuery({
-    queryKey: ["events", q, city, from, to],
+    queryKey: ["events", q, city, from, to, currency, priceTo, sort],
+    enabled: !asksForMoney || facets.isSuccess,
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) =>
       answered(
@@ -65,6 +85,9 @@ export function EventListPage() {
               ...(city ? { city } : {}),
               ...(from ? { from } : {}),
               ...(to ? { to } : {}),
+              ...(currency ? { currency } : {}),
+              ...(priceTo === undefined ? {} : { priceTo }),
+              ...(sort ? { sort } : {}),
               ...(pageParam ? { cursor: pageParam } : {}),
             },
           },
@@ -74,41 +97,19 @@ export function EventListPage() {
     placeholderData: (before) => before,
   });
 
-  // Which cities there are does not depend on what is looked for.
-  const everywhere = useQuery({
-    queryKey: ["cities"],
-    enabled: filtered,
-    staleTime: 300_000,
-    queryFn: async ({ signal }) => {
-      const { events } = await answered(api.GET("/v1/events", { signal, params: { query: { limit: 100 } } }));
-      return events.map(({ venue }) => venue.city);
-    },
-  });
-
-  const most = Number(chosen("max")) || undefined;
-  const byPrice = chosen("sort") === "price";
-  const loaded = list.data?.pages.flatMap(({ events }) => events) ?? [];
-  const found = loaded.filter((event) => most === undefined || inMajor(event) <= most);
-  if (byPrice) found.sort((a, b) => inMajor(a) - inMajor(b));
+  const found = list.data?.pages.flatMap(({ events }) => events) ?? [];
   const { hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = list;
-  const readsOn =
-    (byPrice || most !== undefined) &&
-    hasNextPage &&
-    !isFetchNextPageError &&
-    (list.data?.pages.length ?? 0) < mostReadOn;
-  useEffect(() => {
-    if (readsOn && !isFetchingNextPage) void fetchNextPage();
-  }, [readsOn, isFetchingNextPage, fetchNextPage]);
-  const cities = [...new Set([...(everywhere.data ?? []), ...loaded.map(({ venue }) => venue.city), city])]
+  const cities = [...new Set([...(facets.data?.cities ?? []).map(({ value }) => value), city])]
     .filter(Boolean)
     .sort((a, b) => a.localeCompare(b, text.locale));
-  const currencies = new Set(loaded.map(({ currency }) => currency));
-  const sayPrice = (major: number): string => {
-    const [currency] = currencies;
-    return currency && currencies.size === 1
-      ? roundMoney(major * 10 ** minorDigits(currency), currency, text.locale)
+  const shownCurrency = currency || (currencies[0] ?? "");
+  const steps = shownCurrency ? stepsOf(shownCurrency) : priceSteps;
+  const sayPrice = (major: number): string =>
+    shownCurrency
+      ? roundMoney(Math.round(major * 10 ** minorDigits(shownCurrency)), shownCurrency, text.locale)
       : String(major);
-  };
+  // Without its facets the shop can't be asked for a price; a page that did not come leaves those that did.
+  const failed = asksForMoney && facets.isError ? facets : list.isError && !isFetchNextPageError ? list : undefined;
 
   return (
     <div className="grid gap-6">
@@ -141,16 +142,31 @@ export function EventListPage() {
           </Choice>
           <Choice
             label={text("maxPriceLabel")}
-            value={chosen("max")}
+            value={most ?? ""}
             onChange={(change) => choose("max", change.target.value)}
           >
             <option value="">{text("anyPrice")}</option>
-            {priceSteps.map((step) => (
-              <option key={step} value={step}>
-                {sayPrice(step)}
-              </option>
-            ))}
+            {[...new Set(most === undefined ? steps : [...steps, most])]
+              .sort((a, b) => a - b)
+              .map((step) => (
+                <option key={step} value={step}>
+                  {sayPrice(step)}
+                </option>
+              ))}
           </Choice>
+          {currencies.length > 1 ? (
+            <Choice
+              label={text("currencyLabel")}
+              value={currency}
+              // A price in another currency would be another price.
+              onChange={(change) => choose("currency", change.target.value, "max")}
+            >
+              <option value="">{text("anyCurrency")}</option>
+              {currencies.map((one) => (
+                <option key={one}>{one}</option>
+              ))}
+            </Choice>
+          ) : undefined}
           <Field
             label={text("fromLabel")}
             type="date"
@@ -168,11 +184,12 @@ export function EventListPage() {
           <Choice
             className="col-span-2 sm:col-span-1"
             label={text("sortLabel")}
-            value={chosen("sort")}
+            value={sort ?? ""}
             onChange={(change) => choose("sort", change.target.value)}
           >
             <option value="">{text("sortDate")}</option>
             <option value="price">{text("sortPrice")}</option>
+            <option value="name">{text("sortName")}</option>
           </Choice>
         </div>
         {filtered ? (
@@ -181,20 +198,20 @@ export function EventListPage() {
           </Button>
         ) : undefined}
       </search>
-      {list.isError ? (
-        <Problem error={list.error} retry={() => void list.refetch()} />
+      {failed ? (
+        <Problem error={failed.error} retry={() => void failed.refetch()} />
       ) : list.isPending ? (
         <div className="grid gap-3" role="status" aria-label={text("loading")}>
           {[1, 2, 3, 4].map((key) => (
             <Skeleton key={key} className="h-28" />
           ))}
         </div>
-      ) : found.length === 0 && !readsOn ? (
+      ) : found.length === 0 ? (
         <Empty title={text("emptyTitle")}>{text("emptyText")}</Empty>
       ) : (
         <>
           <p role="status" className="text-sm text-soft">
-            {text("results", { count: found.length })}
+            {text(hasNextPage ? "resultsSoFar" : "results", { count: found.length })}
           </p>
           <ul className="grid gap-3">
             {found.map((event) => (
@@ -205,7 +222,9 @@ export function EventListPage() {
           </ul>
         </>
       )}
-      {hasNextPage ? (
+      {isFetchNextPageError ? (
+        <Problem error={list.error} retry={() => void fetchNextPage()} />
+      ) : hasNextPage && !failed ? (
         <Button className="justify-self-center" disabled={isFetchingNextPage} onClick={() => void fetchNextPage()}>
           {text("more")}
         </Button>
@@ -231,7 +250,9 @@ function EventCard({ event }: { event: Event }) {
         <span className="text-xs text-soft">{year}</span>
       </span>
       <span className="min-w-0 flex-1">
-        <span className="block text-lg leading-snug font-bold text-balance">{event.name}</span>
+        <span className="block text-lg leading-snug font-bold text-balance hyphens-auto wrap-anywhere">
+          {event.name}
+        </span>
         <span className="mt-1 block text-sm text-soft">
           {event.venue.name}, {event.venue.city}
         </span>

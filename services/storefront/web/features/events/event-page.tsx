@@ -99,18 +99,21 @@ export function EventPage({ eventId }: { eventId: string }) {
             </dd>
           </div>
         </dl>
-        <section aria-labelledby="availability" className="rounded-xl border border-line bg-paper p-4">
-          <h2 id="availability" className="text-lg font-bold">
-            {text("availabilityTitle")}
-          </h2>
-          {availability.isError ? (
-            <Problem error={availability.error} retry={() => void availability.refetch()} />
-          ) : availability.data ? (
-            <Numbers totals={availability.data.totals} />
-          ) : (
-            <Skeleton className="mt-3 h-24" />
-          )}
-        </section>
+        {/* Of a cancelled concert no seat can be had, whatever its numbers were. */}
+        {data.status === "cancelled" ? undefined : (
+          <section aria-labelledby="availability" className="rounded-xl border border-line bg-paper p-4">
+            <h2 id="availability" className="text-lg font-bold">
+              {text("availabilityTitle")}
+            </h2>
+            {availability.isError ? (
+              <Problem error={availability.error} retry={() => void availability.refetch()} />
+            ) : availability.data ? (
+              <Numbers totals={availability.data.totals} />
+            ) : (
+              <Skeleton className="mt-3 h-24" />
+            )}
+          </section>
+        )}
       </div>
     </article>
   );
@@ -123,7 +126,7 @@ function Numbers({ totals }: { totals: Availability["totals"] }) {
     { key: "free", count: totals.free, className: "bg-good" },
     { key: "held", count: totals.held, className: "bg-warn" },
     { key: "sold", count: totals.sold, className: "bg-soft" },
-    { key: "blocked", count: totals.blocked, className: "bg-line" },
+    { key: "blocked", count: totals.blocked, className: "bg-edge" },
   ] as const;
   return (
     <>
@@ -139,15 +142,15 @@ function Numbers({ totals }: { totals: Availability["totals"] }) {
             x={(100 * parts.slice(0, at).reduce((sum, part) => sum + part.count, 0)) / all}
             width={(100 * count) / all}
             height="3"
-            className={{ free: "fill-good", held: "fill-warn", sold: "fill-soft", blocked: "fill-line" }[key]}
+            className={{ free: "fill-good", held: "fill-warn", sold: "fill-soft", blocked: "fill-edge" }[key]}
           />
         ))}
       </svg>
       <dl className="mt-3 grid grid-cols-2 gap-3 sm:grid-cols-4">
         {parts.map(({ key, count, className }) => (
-          <div key={key}>
+          <div key={key} className="grid content-between">
             <dt className="flex items-center gap-2 text-sm text-soft">
-              <span aria-hidden className={`inline-block size-3 rounded-full ${className}`} />
+              <span aria-hidden className={`inline-block size-3 shrink-0 rounded-full ${className}`} />
               {text(key)}
             </dt>
             <dd className="text-xl font-bold tabular-nums">{wholeNumber(count, text.locale)}</dd>

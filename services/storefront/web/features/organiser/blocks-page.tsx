@@ -220,7 +220,7 @@ function BlockCard({
               <span>{name}</span>
               <Button
                 look="quiet"
-                className="-mr-4 shrink-0"
+                className="shrink-0"
                 aria-label={text("unblockThese", { seats: name })}
                 disabled={busy}
                 onClick={() => onUnblock(run.seats)}

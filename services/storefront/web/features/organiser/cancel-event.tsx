@@ -28,7 +28,7 @@ export function CancelEvent({ event }: { event: OwnEvent }) {
     <section className="grid gap-3">
       {cancel.isError ? <Problem error={cancel.error} /> : undefined}
       {sure === undefined ? (
-        <Button look="quiet" className="-ml-4 justify-self-start" onClick={() => setSure(newKey())}>
+        <Button look="quiet" className="justify-self-start" onClick={() => setSure(newKey())}>
           {text("cancelEvent")}
         </Button>
       ) : (

@@ -160,7 +160,7 @@ function ChannelCard({ event, channel, onChange }: { event: OwnEvent; channel: C
       ) : (
         <div className="flex flex-wrap gap-3">
           <Button onClick={onChange}>{text("changeChannel")}</Button>
-          <Button look="quiet" className="-ml-4" onClick={() => setSure(true)}>
+          <Button look="quiet" onClick={() => setSure(true)}>
             {text("deleteChannel")}
           </Button>
         </div>
@@ -320,7 +320,7 @@ function ChannelFields({
           rows={5}
           spellCheck={false}
           autoComplete="off"
-          className="w-full rounded-lg border border-line bg-paper px-3 py-2 font-mono text-sm text-ink"
+          className="w-full rounded-lg border border-edge bg-paper px-3 py-2 font-mono text-sm text-ink"
           aria-invalid={faultAt("/codes") ? true : undefined}
           aria-describedby={`${codesId}-told`}
           value={form.codes}

@@ -155,9 +155,9 @@ const fills = {
   warn: "fill-warn",
   accent: "fill-accent",
   soft: "fill-soft",
-  line: "fill-line",
+  line: "fill-edge",
 } as const;
-const dots = { good: "bg-good", warn: "bg-warn", accent: "bg-accent", soft: "bg-soft", line: "bg-line" } as const;
+const dots = { good: "bg-good", warn: "bg-warn", accent: "bg-accent", soft: "bg-soft", line: "bg-edge" } as const;
 
 /** Parts of a whole as one bar, with their numbers below, which say all that the bar does. */
 export function Shares({ shares, show }: { shares: readonly Share[]; show: (count: number) => string }) {
@@ -182,7 +182,7 @@ export function Shares({ shares, show }: { shares: readonly Share[]; show: (coun
       </svg>
       <dl className="mt-3 grid grid-cols-2 gap-3 sm:grid-cols-4">
         {shares.map(({ key, label, count, look }) => (
-          <div key={key}>
+          <div key={key} className="grid content-between">
             <dt className="flex items-center gap-2 text-sm text-soft">
               <span aria-hidden className={`inline-block size-3 shrink-0 rounded-full ${dots[look]}`} />
               {label}

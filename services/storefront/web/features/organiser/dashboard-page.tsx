@@ -10,6 +10,7 @@ import { Title } from "../../ui/page.js";
 import { useLiveSeats } from "../seats/live-seats.js";
 import { SeatCanvas } from "../seats/seat-canvas.js";
 import { nameSeat, planSeats, type SeatPlan } from "../seats/seat-plan.js";
+import { TierMark } from "../seats/tier-mark.js";
 import { CancelEvent } from "./cancel-event.js";
 import { Bar, Shares, TimeChart } from "./charts.js";
 import { useDraftSeats } from "./hall-preview.js";
@@ -98,8 +99,11 @@ function Draft({ event }: { event: OwnEvent }) {
   const { plan, live, layout } = useSeatsOf(event);
   const [sure, setSure] = useState(false);
   const publish = useMutation({
-    mutationFn: () => publishEvent(event.eventId),
-    onSettled: () => queries.invalidateQueries({ queryKey: ["organiser"] }),
+    mutationFn: () => publishEvent(event.eventId, event.tag),
+    onSettled: async () => {
+      setSure(false);
+      await Promise.all(["organiser", "layout"].map((key) => queries.invalidateQueries({ queryKey: [key] })));
+    },
   });
   const nothing = useCallback(() => undefined, []);
   const picked = useMemo(() => new Set<number>(), []);
@@ -117,9 +121,12 @@ function Draft({ event }: { event: OwnEvent }) {
             onNo={() => setSure(false)}
           />
         ) : (
-          <Button look="main" className="justify-self-start" onClick={() => setSure(true)}>
-            {text("publish")}
-          </Button>
+          <div className="flex flex-wrap gap-3">
+            <Button look="main" onClick={() => setSure(true)}>
+              {text("publish")}
+            </Button>
+            <ButtonLink to={`/organiser/events/${event.eventId}/edit`}>{text("editDraft")}</ButtonLink>
+          </div>
         )}
       </section>
       {layout.isError ? (
@@ -316,7 +323,10 @@ function Figures({ event, sales, stale }: { event: OwnEvent; sales: Sales; stale
             {tiers.map((tier) => (
               <li key={tier.tierId} className="grid gap-1">
                 <p className="flex flex-wrap justify-between gap-x-4">
-                  <span className="font-semibold">{tier.name}</span>
+                  <span className="flex items-center gap-1.5 font-semibold">
+                    <TierMark tier={event.tiers.findIndex(({ id }) => id === tier.tierId)} />
+                    {tier.name}
+                  </span>
                   <span className="tabular-nums">{price(tier.revenue)}</span>
                 </p>
                 <Bar part={tier.sold} whole={tier.total} />

@@ -3,8 +3,11 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   copyOf,
+  differences,
   type EventForm,
   emptyEvent,
+  formOfDraft,
+  momentsOf,
   pointerOf,
   readEvent,
   readPrice,
@@ -116,6 +119,75 @@ describe("an event that was typed", () => {
     const wanted = ["front", "vip"].map((id) => ({ id, name: `The ${id}` }));
     expect(withTiers([named, unnamed], wanted)).toEqual([named, { id: "front", name: "The front", price: "" }]);
     expect(withTiers([unnamed], [{ id: "standard", name: "All" }])).toEqual([{ ...unnamed, name: "All" }]);
+  });
+});
+
+describe("a draft that is edited", () => {
+  const stored = (changes: object = {}) => {
+    const { event } = readEvent(evening(), now);
+    if (!event) throw new Error("the form has faults");
+    const { startsAt } = event;
+    return { ...event, description: "", offSaleAt: startsAt, accessibleUntil: startsAt, ...changes };
+  };
+  const again = (draft: ReturnType<typeof stored>, changes: Partial<EventForm> = {}) =>
+    readEvent({ ...formOfDraft(draft, draft.sections.map(formOf)), ...changes }, now, momentsOf(draft)).event;
+
+  it("is sent back as it came, when nothing is changed: times to the millisecond, rows of any kind", () => {
+    const named = { id: "B", name: "Circle", tier: "standard", focalPoint: { row: "B", seat: 4 } };
+    const sections = [
+      { ...named, rows: { count: 2, seats: 4, first: 3, gaps: [5], blocked: ["B-3"], accessible: ["A-4"] } },
+      { id: "GA", name: "Floor", tier: "standard", capacity: 70 },
+    ];
+    const draft = stored({
+      startsAt: "2027-05-01T18:00:30.250Z",
+      // Of the hour that comes twice when clocks are put back, the second.
+      onSaleAt: "2026-10-25T01:30:00.000Z",
+      offSaleAt: "2027-05-01T17:00:00.000Z",
+      refundableUntil: "2027-04-01T00:00:00.000Z",
+      accessibleUntil: "2027-05-01T18:00:30.250Z",
+      description: "Four acts.",
+      sections,
+    });
+    const { accessibleUntil: _follows, ...same } = draft;
+    expect(again(draft)).toEqual({
+      ...same,
+      sections: [
+        {
+          ...named,
+          rows: [
+            { label: "A", seats: 4, first: 3, gaps: [5], accessible: [4] },
+            { label: "B", seats: 4, first: 3, gaps: [5], blocked: [3] },
+          ],
+        },
+        sections[1],
+      ],
+    });
+  });
+
+  it("keeps a time while its text stays, and in another time zone means that text there", () => {
+    const draft = stored({ startsAt: "2027-05-01T18:00:30.000Z" });
+    expect(again(draft, { startsAt: "2027-05-01T20:01" })?.startsAt).toBe("2027-05-01T18:01:00.000Z");
+    expect(again(draft, { timeZone: "Europe/London" })?.startsAt).toBe("2027-05-01T19:00:00.000Z");
+  });
+
+  it("lets what followed the start follow it again", () => {
+    const draft = stored();
+    const form = formOfDraft(draft, []);
+    expect([form.offSaleAt, form.accessibleUntil, form.refundableUntil]).toEqual(["", "", ""]);
+    expect(again(draft, { startsAt: "2027-06-01T20:00" })).not.toHaveProperty("offSaleAt");
+  });
+
+  it("differs from another in parts that are named", () => {
+    const one = formOfDraft(stored(), [stalls]);
+    expect(differences(one, { ...one })).toEqual([]);
+    expect(
+      differences(one, { ...one, city: "Halle", tiers: [], sections: [stalls, stalls], refundableUntil: "" }),
+    ).toEqual(["eventWhere", "eventPrices", "partHall"]);
+    expect(differences(one, { ...one, description: "x", startsAt: "", orphanRule: "off" })).toEqual([
+      "partWhat",
+      "eventWhen",
+      "partRules",
+    ]);
   });
 });
 

@@ -93,8 +93,12 @@ export interface ReadEvent {
   readonly layout: ReadLayout;
 }
 
-/** What would be sent, or everything that is wrong. */
-export function readEvent(form: EventForm, nowMs: number): ReadEvent {
+const timeFields = ["startsAt", "onSaleAt", "offSaleAt", "refundableUntil", "accessibleUntil"] as const;
+/** When the times of a draft are to the millisecond: a field says less than that, and twice the same when clocks are put back. */
+export type KnownMoments = Partial<Record<(typeof timeFields)[number], number>>;
+
+/** What would be sent, or everything that is wrong. A time whose text is still that of a known moment means that moment. */
+export function readEvent(form: EventForm, nowMs: number, known: KnownMoments = {}): ReadEvent {
   const faults: Fault[] = [];
   const say = (at: string, key: string, values?: Fault["values"]) =>
     faults.push({ at, key, ...(values ? { values } : {}) });
@@ -119,21 +123,25 @@ export function readEvent(form: EventForm, nowMs: number): ReadEvent {
   const zoned = isTimeZone(timeZone);
   if (!zoned) say("/venue/timeZone", eventFaults.timeZone);
 
-  const time = (at: string, wall: string, needed: boolean): number | undefined => {
+  const time = (field: (typeof timeFields)[number], needed: boolean): number | undefined => {
+    const at = `/${field}`;
+    const wall = form[field];
     if (wall === "") {
       if (needed) say(at, faultKeys.missing);
       return undefined;
     }
     if (!zoned) return undefined;
+    const before = known[field];
+    if (before !== undefined && wallTime(before, timeZone) === wall) return before;
     const ms = momentOf(wall, timeZone);
     if (ms === undefined) say(at, momentOf(wall, "UTC") === undefined ? eventFaults.time : eventFaults.skipped);
     return ms;
   };
-  const startsAt = time("/startsAt", form.startsAt, true);
-  const onSaleAt = time("/onSaleAt", form.onSaleAt, true);
-  const offSaleAt = time("/offSaleAt", form.offSaleAt, false);
-  const refundableUntil = time("/refundableUntil", form.refundableUntil, false);
-  const accessibleUntil = time("/accessibleUntil", form.accessibleUntil, false);
+  const startsAt = time("startsAt", true);
+  const onSaleAt = time("onSaleAt", true);
+  const offSaleAt = time("offSaleAt", false);
+  const refundableUntil = time("refundableUntil", false);
+  const accessibleUntil = time("accessibleUntil", false);
   if (startsAt !== undefined) {
     if (startsAt <= nowMs) say("/startsAt", eventFaults.past);
     if (onSaleAt !== undefined && onSaleAt >= startsAt) say("/onSaleAt", eventFaults.beforeStart);
@@ -229,6 +237,53 @@ export function copyOf(event: CopiedEvent, sections: readonly SectionForm[]): Ev
     tiers: tiers.map((tier) => ({ id: tier.id, name: tier.name, price: writePrice(tier.amount, currency) })),
     sections,
   };
+}
+
+// ---- a draft that is edited
+
+export interface DraftTimes {
+  readonly startsAt: string;
+  readonly onSaleAt: string;
+  /** The start, if none was given; so is the next but one. */
+  readonly offSaleAt: string;
+  readonly refundableUntil?: string;
+  readonly accessibleUntil: string;
+}
+
+/** What its times are. Those that were left out follow the start again. */
+export function momentsOf(draft: DraftTimes): KnownMoments {
+  const moments: KnownMoments = {};
+  for (const field of timeFields) {
+    const iso = draft[field];
+    const follows = (field === "offSaleAt" || field === "accessibleUntil") && iso === draft.startsAt;
+    if (iso !== undefined && !follows) moments[field] = Date.parse(iso);
+  }
+  return moments;
+}
+
+/** A draft as it would have been typed. */
+export function formOfDraft(draft: CopiedEvent & DraftTimes, sections: readonly SectionForm[]): EventForm {
+  const { timeZone } = draft.venue;
+  const times = Object.entries(momentsOf(draft)).map(([field, ms]) => [field, wallTime(ms, timeZone)]);
+  return { ...copyOf(draft, sections), ...Object.fromEntries(times) };
+}
+
+/** The parts of the form, by the names of their titles. */
+const parts = {
+  partWhat: ["name", "description"],
+  eventWhere: ["venueName", "city", "country", "timeZone"],
+  eventWhen: timeFields,
+  eventPrices: ["currency", "tiers"],
+  partHall: ["sections"],
+  partRules: ["seatsPerPerson", "orphanRule"],
+} as const satisfies Record<string, readonly (keyof EventForm)[]>;
+export type FormPart = keyof typeof parts;
+
+/** In which parts one form says something else than the other. */
+export function differences(one: EventForm, other: EventForm): FormPart[] {
+  const saysOf = (form: EventForm, fields: readonly (keyof EventForm)[]) =>
+    JSON.stringify(fields.map((field) => form[field]));
+  return (Object.keys(parts) as FormPart[]).filter((part) => saysOf(one, parts[part]) !== saysOf(other, parts[part]));
 }
 
 /** A time that the form suggests: in so many days, at that hour by the clocks there. */

@@ -390,7 +390,7 @@ const listKeys = {
   blocked: "blockedLabel",
 } as const;
 
-const cell = "min-h-11 w-full rounded-lg border border-line bg-paper px-2 text-ink";
+const cell = "min-h-11 w-full rounded-lg border border-edge bg-paper px-2 text-ink";
 
 function RowEditor({
   row,
@@ -468,7 +468,7 @@ function RowEditor({
               onChange={(change) => onChange({ ...row, [list]: change.target.value })}
             />
           ))}
-          <Button look="quiet" className="col-span-2 justify-self-start -ml-4" onClick={onRemove}>
+          <Button look="quiet" className="col-span-2 justify-self-start" onClick={onRemove}>
             {text("removeRow", { row: row.label })}
           </Button>
         </div>

@@ -47,7 +47,7 @@ export function HallImport({ onRead }: { onRead: (read: Extract<Imported, { ok: 
           id={`${id}-file`}
           type="file"
           accept=".csv,.tsv,.txt,.json,text/csv,application/json"
-          className="block w-full rounded-lg border border-line bg-paper p-2 text-sm file:mr-3 file:min-h-9 file:rounded-lg file:border file:border-line file:bg-wash file:px-3 file:text-ink"
+          className="block w-full rounded-lg border border-edge bg-paper p-2 text-sm file:mr-3 file:min-h-9 file:rounded-lg file:border file:border-line file:bg-wash file:px-3 file:text-ink"
           onChange={(change) => void choose(change.target.files?.[0])}
         />
       </div>
@@ -59,7 +59,7 @@ export function HallImport({ onRead }: { onRead: (read: Extract<Imported, { ok: 
           id={`${id}-text`}
           rows={8}
           spellCheck={false}
-          className="w-full rounded-lg border border-line bg-paper px-3 py-2 font-mono text-sm whitespace-pre text-ink"
+          className="w-full rounded-lg border border-edge bg-paper px-3 py-2 font-mono text-sm whitespace-pre text-ink"
           value={typed}
           placeholder={example}
           aria-invalid={faults.length > 0 ? true : undefined}

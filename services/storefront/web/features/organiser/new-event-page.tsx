@@ -1,5 +1,5 @@
-// Making an event: what, where, when, for how much, in which hall. Saved as a draft, or published at once.
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+// Making an event, and editing its draft: what, where, when, for how much, in which hall. Saved as a draft, or published at once.
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
 import { ApiError, answered, api, newKey } from "../../api/client.js";
@@ -12,9 +12,12 @@ import { Notice, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
 import {
   copyOf,
+  differences,
   type EventForm,
   emptyEvent,
   emptyTier,
+  formOfDraft,
+  momentsOf,
   type NewEvent,
   type RefusedField,
   readEvent,
@@ -25,27 +28,50 @@ import {
 } from "./event-form.js";
 import { type FaultAt, HallEditor } from "./hall-editor.js";
 import { formOf } from "./layout-form.js";
-import { publishEvent, useOwnEvent } from "./organiser-api.js";
+import {
+  type OwnEvent,
+  ownEventKey,
+  publishEvent,
+  readOwnEvent,
+  replaceDraft,
+  useDraft,
+  useOwnEvent,
+} from "./organiser-api.js";
 import { ForOrganisers } from "./organiser-frame.js";
 import { capital, faultText, useOrganiserText } from "./organiser-text.js";
 import { momentOf } from "./zoned-time.js";
 
-/** What was typed so far, for this tab: a reload or a wrong link loses nothing. */
+/** What was typed so far, for this tab: a reload or a wrong link loses nothing. Of a draft, with what was read of it. */
 const keptKey = "onsale.new-event";
-whenLeft(() => sessionStorage.removeItem(keptKey));
+const keptDraftKey = "onsale.edited-draft";
+const forget = (key: string): void => sessionStorage.removeItem(key);
+whenLeft(() => [keptKey, keptDraftKey].forEach(forget));
 
-function keptForm(): EventForm | undefined {
+interface KeptDraft {
+  readonly draft: OwnEvent;
+  readonly form: EventForm;
+}
+
+function kept<Value>(key: string): Value | undefined {
   try {
-    const kept = sessionStorage.getItem(keptKey);
-    return kept ? { ...emptyEvent("UTC"), ...(JSON.parse(kept) as EventForm) } : undefined;
+    const text = sessionStorage.getItem(key);
+    return text ? (JSON.parse(text) as Value) : undefined;
   } catch {
     return undefined;
   }
 }
 
-function keepForm(form: EventForm): void {
+function keptForm(): EventForm | undefined {
+  const form = kept<EventForm>(keptKey);
+  return form && { ...emptyEvent("UTC"), ...form };
+}
+
+function keepForm(form: EventForm, draft: OwnEvent | undefined): void {
   try {
-    sessionStorage.setItem(keptKey, JSON.stringify(form));
+    // What was only looked at is read anew the next time.
+    if (draft && differences(form, formOfStored(draft)).length === 0) forget(keptDraftKey);
+    else if (draft) sessionStorage.setItem(keptDraftKey, JSON.stringify({ draft, form } satisfies KeptDraft));
+    else sessionStorage.setItem(keptKey, JSON.stringify(form));
   } catch {
     // No room, or not allowed here: then a reload loses what was typed, as on most pages.
   }
@@ -89,21 +115,72 @@ function FromWhere() {
   );
 }
 
+export function EditDraftPage({ eventId }: { eventId: string }) {
+  return (
+    <ForOrganisers>
+      <FromDraft eventId={eventId} />
+    </ForOrganisers>
+  );
+}
+
+const formOfStored = (draft: OwnEvent): EventForm => formOfDraft(draft, draft.sections.map(formOf));
+
+function FromDraft({ eventId }: { eventId: string }) {
+  const text = useOrganiserText();
+  const stored = useDraft(eventId);
+  const { data } = stored;
+  const begin = useMemo((): KeptDraft | undefined => {
+    const before = kept<KeptDraft>(keptDraftKey);
+    if (before?.draft.eventId === eventId) return before;
+    return data && { draft: data, form: formOfStored(data) };
+  }, [eventId, data]);
+  if (stored.isError) return <Problem error={stored.error} retry={() => void stored.refetch()} />;
+  return (
+    <div className="grid gap-6">
+      <Title page={text("editDraft")}>{text("editDraft")}</Title>
+      {!data || !begin ? (
+        <Skeleton className="h-96" />
+      ) : data.status === "draft" ? (
+        <Editor begin={begin.form} beginDraft={begin.draft} />
+      ) : (
+        <NoDraft eventId={eventId} />
+      )}
+    </div>
+  );
+}
+
+/** It was published, here or elsewhere. */
+function NoDraft({ eventId }: { eventId: string }) {
+  const text = useOrganiserText();
+  return (
+    <Notice tone="warn" title={text("noDraftTitle")} live>
+      <p>{text("noDraftText")}</p>
+      <div className="mt-3 flex flex-wrap gap-3">
+        <ButtonLink to={`/organiser/events/${eventId}`}>{text("toEvent")}</ButtonLink>
+        <ButtonLink to={`/organiser/events/new?from=${eventId}`}>{text("copyEvent")}</ButtonLink>
+      </div>
+    </Notice>
+  );
+}
+
 interface Saved {
   readonly eventId: string;
   /** Why it could not be published after it had been saved. */
   readonly unpublished?: unknown;
 }
 
-function Editor({ begin }: { begin: EventForm }) {
+function Editor({ begin, beginDraft }: { begin: EventForm; beginDraft?: OwnEvent }) {
   const text = useOrganiserText();
   const queries = useQueryClient();
   const [, go] = useLocation();
   const [form, setForm] = useState(begin);
+  /** What was read of the draft that is edited; of a new event, nothing. */
+  const [draft, setDraft] = useState(beginDraft);
   const [tried, setTried] = useState(false);
   const [refused, setRefused] = useState<readonly RefusedField[]>([]);
   const page = useRef<HTMLFormElement>(null);
-  const read = useMemo(() => readEvent(form, serverNow()), [form]);
+  const known = useMemo(() => (draft ? momentsOf(draft) : {}), [draft]);
+  const read = useMemo(() => readEvent(form, serverNow(), known), [form, known]);
   // Hundreds: drawn once, not with each key that is pressed.
   const zones = useMemo(
     () =>
@@ -118,9 +195,9 @@ function Editor({ begin }: { begin: EventForm }) {
   const attempt = useRef<{ body: string; key: string }>(undefined);
 
   useEffect(() => {
-    const timer = setTimeout(() => keepForm(form), 300);
+    const timer = setTimeout(() => keepForm(form, draft), 300);
     return () => clearTimeout(timer);
-  }, [form]);
+  }, [form, draft]);
 
   const set = (changes: Partial<EventForm>) => {
     setRefused([]);
@@ -137,35 +214,45 @@ function Editor({ begin }: { begin: EventForm }) {
     (tried && read.faults.some(({ at }) => at.startsWith(`${prefix}/`)));
 
   const save = useMutation({
-    mutationFn: async ({ event, publish }: { event: NewEvent; publish: boolean }): Promise<Saved> => {
-      const body = JSON.stringify(event);
-      if (attempt.current?.body !== body) attempt.current = { body, key: newKey() };
-      const { key } = attempt.current;
-      const { eventId } = await answered(
-        api.POST("/v1/organiser/events", { params: { header: { "Idempotency-Key": key } }, body: event }),
-      );
+    mutationFn: async ({ event, publish, over }: Save): Promise<Saved> => {
+      const { eventId, tag } = over ? await replaceDraft(over.eventId, over.tag ?? "", event) : await create(event);
       if (!publish) return { eventId };
       try {
-        await publishEvent(eventId);
+        await publishEvent(eventId, tag);
         return { eventId };
       } catch (unpublished) {
         return { eventId, unpublished };
       }
     },
     onSuccess: async ({ eventId, unpublished }) => {
-      sessionStorage.removeItem(keptKey);
+      forget(draft ? keptDraftKey : keptKey);
+      queries.removeQueries({ queryKey: ownEventKey(eventId) });
+      queries.removeQueries({ queryKey: ["layout", eventId] });
       await queries.invalidateQueries({ queryKey: ["organiser", "events"] });
       if (unpublished === undefined) go(`/organiser/events/${eventId}`);
     },
     onError: (error) => setRefused(error instanceof ApiError ? refusedFields(error.details) : []),
   });
+  const create = async (event: NewEvent): Promise<{ eventId: string; tag?: string }> => {
+    const body = JSON.stringify(event);
+    if (attempt.current?.body !== body) attempt.current = { body, key: newKey() };
+    const { key } = attempt.current;
+    return await answered(
+      api.POST("/v1/organiser/events", { params: { header: { "Idempotency-Key": key } }, body: event }),
+    );
+  };
   const showFirst = () =>
     setTimeout(() => page.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus(), 50);
-  const send = (publish: boolean) => {
+  const send = (publish: boolean, over = draft) => {
     setTried(true);
-    const now = readEvent(form, serverNow());
-    if (now.event) save.mutate({ event: now.event, publish });
+    const now = readEvent(form, serverNow(), known);
+    if (now.event) save.mutate({ event: now.event, publish, over });
     else showFirst();
+  };
+  const beginAgain = (from: EventForm) => {
+    setTried(false);
+    setRefused([]);
+    setForm(from);
   };
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when a refusal arrives
   useEffect(() => {
@@ -306,10 +393,28 @@ function Editor({ begin }: { begin: EventForm }) {
           </Button>
         </Notice>
       ) : undefined}
-      {save.isError ? <Problem error={save.error} /> : undefined}
+      {!save.isError ? undefined : draft && refusedWith(save.error, "EVENT_NOT_DRAFT") ? (
+        <NoDraft eventId={draft.eventId} />
+      ) : draft && refusedWith(save.error, "DRAFT_CHANGED") ? (
+        <Overtaken
+          eventId={draft.eventId}
+          mine={form}
+          onTheirs={(theirs) => {
+            save.reset();
+            setDraft(theirs);
+            beginAgain(formOfStored(theirs));
+          }}
+          onMine={(theirs) => {
+            setDraft(theirs);
+            send(save.variables.publish, theirs);
+          }}
+        />
+      ) : (
+        <Problem error={save.error} />
+      )}
       <div className="flex flex-wrap gap-3 rounded-xl border border-line bg-paper p-4">
         <Button type="submit" disabled={save.isPending}>
-          {save.isPending ? text("working") : text("saveDraft")}
+          {save.isPending ? text("working") : text(draft ? "saveChanges" : "saveDraft")}
         </Button>
         <Button look="main" disabled={save.isPending} onClick={() => send(true)}>
           {text("saveAndPublish")}
@@ -317,17 +422,60 @@ function Editor({ begin }: { begin: EventForm }) {
         <Button
           look="quiet"
           disabled={save.isPending}
-          onClick={() => {
-            setTried(false);
-            setRefused([]);
-            setForm(firstForm());
-          }}
+          onClick={() => beginAgain(draft ? formOfStored(draft) : firstForm())}
         >
-          {text("startOver")}
+          {text(draft ? "undoChanges" : "startOver")}
         </Button>
         <p className="w-full text-sm text-soft">{text("saveHint")}</p>
       </div>
     </form>
+  );
+}
+
+interface Save {
+  readonly event: NewEvent;
+  readonly publish: boolean;
+  /** The draft that it takes the place of, as it was read. */
+  readonly over: OwnEvent | undefined;
+}
+
+const refusedWith = (error: unknown, code: string): boolean => error instanceof ApiError && error.code === code;
+
+/** Somebody else has saved the draft: whose shall it be? */
+function Overtaken({
+  eventId,
+  mine,
+  onTheirs,
+  onMine,
+}: {
+  eventId: string;
+  mine: EventForm;
+  onTheirs: (theirs: OwnEvent) => void;
+  onMine: (theirs: OwnEvent) => void;
+}) {
+  const text = useOrganiserText();
+  const theirs = useQuery({
+    queryKey: ["organiser", "overtaken", eventId],
+    queryFn: ({ signal }) => readOwnEvent(eventId, signal),
+    staleTime: 0,
+    gcTime: 0,
+  });
+  const { data } = theirs;
+  const parts = useMemo(() => (data ? differences(mine, formOfStored(data)) : []), [mine, data]);
+  if (theirs.isError) return <Problem error={theirs.error} retry={() => void theirs.refetch()} />;
+  if (!data) return <Skeleton className="h-32" />;
+  if (data.status !== "draft") return <NoDraft eventId={eventId} />;
+  return (
+    <Notice tone="bad" title={text("overtakenTitle")} live>
+      <p>{text("overtakenText")}</p>
+      {parts.length > 0 ? (
+        <p>{text("overtakenParts", { parts: parts.map((part) => text(part)).join(", ") })}</p>
+      ) : undefined}
+      <div className="mt-3 flex flex-wrap gap-3">
+        <Button onClick={() => onTheirs(data)}>{text("takeTheirs")}</Button>
+        <Button onClick={() => onMine(data)}>{text("saveMine")}</Button>
+      </div>
+    </Notice>
   );
 }
 
@@ -404,7 +552,7 @@ function LongField({
         id={id}
         rows={3}
         maxLength={5_000}
-        className="w-full rounded-lg border border-line bg-paper px-3 py-2 text-ink"
+        className="w-full rounded-lg border border-edge bg-paper px-3 py-2 text-ink"
         aria-invalid={problem ? true : undefined}
         value={value}
         onChange={(change) => onChange(change.target.value)}
@@ -487,7 +635,7 @@ function Tiers({
               {tiers.length > 1 ? (
                 <Button
                   look="quiet"
-                  className="col-span-2 justify-self-start -ml-4 sm:col-span-1 sm:mt-6 sm:ml-0"
+                  className="col-span-2 justify-self-start sm:col-span-1 sm:mt-6"
                   aria-label={text("removeTier", { tier: tier.name || tier.id })}
                   onClick={() => set({ tiers: tiers.filter((_, i) => i !== at) })}
                 >

@@ -83,7 +83,7 @@ function Order({ order }: { order: OrderWithTimeline }) {
           </dl>
         </section>
         <section aria-labelledby="seats" className="rounded-xl border border-line bg-paper p-4">
-          <h2 id="seats" className="mb-2 text-lg font-bold">
+          <h2 id="seats" className="mb-2 text-lg font-bold first-letter:uppercase">
             {text("placesCount", { count: seats.length })}
           </h2>
           <ul className="divide-y divide-line">

@@ -76,7 +76,6 @@ function Search() {
               ) : undefined}
               <Button
                 look="quiet"
-                className="-ml-4"
                 onClick={() => {
                   setTyped("");
                   clear();

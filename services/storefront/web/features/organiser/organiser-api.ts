@@ -2,7 +2,10 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { answered, api, newKey, type Schemas } from "../../api/client.js";
 
-export type OwnEvent = Schemas["OwnEvent"];
+export type OwnEvent = Schemas["OwnEvent"] & {
+  /** Of a draft: the ETag that names what was read, for whoever edits or publishes it. */
+  readonly tag?: string;
+};
 export type Sales = Schemas["Sales"];
 export type SoldOrder = Schemas["SoldOrder"];
 export type OrderWithTimeline = Schemas["OrderWithTimeline"];
@@ -42,12 +45,45 @@ export function useOwnEvents(q: string, status: string) {
 
 export const ownEventKey = (eventId: string) => ["organiser", "event", eventId] as const;
 
+type OwnEventCall = Promise<{
+  readonly data?: Schemas["OwnEvent"];
+  readonly error?: unknown;
+  readonly response: Response;
+}>;
+
+async function withTag(call: OwnEventCall): Promise<OwnEvent> {
+  const event = await answered(call);
+  const tag = (await call).response.headers.get("ETag");
+  return tag === null ? event : { ...event, tag };
+}
+
+export const readOwnEvent = (eventId: string, signal?: AbortSignal): Promise<OwnEvent> =>
+  withTag(api.GET("/v1/organiser/events/{eventId}", { ...(signal && { signal }), params: { path: { eventId } } }));
+
+/** As it is stored now, and as it stays while it is edited: what is typed belongs to what was read. */
+export function useDraft(eventId: string) {
+  return useQuery({
+    queryKey: ["organiser", "draft", eventId],
+    queryFn: ({ signal }) => readOwnEvent(eventId, signal),
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+}
+
+/** The same again is the same as once, also after an answer that was lost. */
+export const replaceDraft = (eventId: string, tag: string, event: Schemas["NewEvent"]): Promise<OwnEvent> =>
+  withTag(
+    api.PUT("/v1/organiser/events/{eventId}", {
+      params: { path: { eventId }, header: { "If-Match": tag } },
+      body: event,
+    }),
+  );
+
 export function useOwnEvent(eventId: string, enabled = true) {
   return useQuery({
     queryKey: ownEventKey(eventId),
     enabled,
-    queryFn: ({ signal }) =>
-      answered(api.GET("/v1/organiser/events/{eventId}", { signal, params: { path: { eventId } } })),
+    queryFn: ({ signal }) => readOwnEvent(eventId, signal),
     // Orders of a cancelled event are being given back.
     refetchInterval: ({ state: { data } }) =>
       data?.cancellation && data.cancellation.refunded < data.cancellation.total ? salesEveryMs : false,
@@ -128,10 +164,10 @@ export function useBlocks(eventId: string, enabled: boolean) {
   });
 }
 
-/** Publishing twice is the same as once. */
-export const publishEvent = (eventId: string) =>
+/** Publishing twice is the same as once. With a tag: the draft as it was read, or not at all. */
+export const publishEvent = (eventId: string, tag?: string) =>
   answered(
     api.POST("/v1/organiser/events/{eventId}/publish", {
-      params: { path: { eventId }, header: { "Idempotency-Key": newKey() } },
+      params: { path: { eventId }, header: { "Idempotency-Key": newKey(), ...(tag && { "If-Match": tag }) } },
     }),
   );

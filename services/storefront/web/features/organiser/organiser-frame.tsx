@@ -44,7 +44,7 @@ function Places({ label, places }: { label: string; places: readonly Place[] }) 
             <Link
               href={to}
               aria-current={here === to ? "page" : undefined}
-              className={`inline-flex min-h-11 items-center border-b-2 px-3 font-semibold no-underline hover:text-accent ${here === to ? "border-accent text-accent" : "border-transparent"}`}
+              className={`inline-flex min-h-11 items-center border-b-2 px-2 font-semibold max-sm:text-sm sm:px-3 no-underline hover:text-accent ${here === to ? "border-accent text-accent" : "border-transparent"}`}
             >
               {name}
             </Link>

@@ -70,7 +70,7 @@ function Events() {
           ))}
         </Choice>
         {any ? (
-          <Button look="quiet" className="-ml-4 self-end justify-self-start sm:ml-0" onClick={clear}>
+          <Button look="quiet" className="self-end justify-self-start" onClick={clear}>
             {text("clearFilters")}
           </Button>
         ) : undefined}

@@ -1,8 +1,10 @@
 // The words of the organiser's pages, loaded with them and not before; the shop's own words are there, too.
 import { use, useMemo } from "react";
 import { fill, type Values } from "../../messages/fill.js";
+import { teachRefusals } from "../../refusal-text.js";
 import { type Language, type MessageKey, type Text, useText } from "../../text.js";
 import { type OrganiserMessages, organiserEnglish } from "./messages/en.js";
+import { organiserRefusal } from "./organiser-refusals.js";
 
 export type OrganiserKey = keyof OrganiserMessages;
 
@@ -12,15 +14,28 @@ const loaders: Record<Language, () => Promise<OrganiserMessages>> = {
   fr: async () => (await import("./messages/fr.js")).organiserFrench,
 };
 const loading = new Map<Language, Promise<OrganiserMessages>>();
+const loaded = new Map<Language, OrganiserMessages>();
 
-function messagesOf(language: Language): Promise<OrganiserMessages> {
+// Refusals that only organisers meet are said in these words, on whatever page they come up.
+teachRefusals((text, error) => {
+  const found = organiserRefusal(error, text.language);
+  return found && fill((loaded.get(text.language) ?? organiserEnglish)[found.key], found.values, text.locale);
+});
+
+export function messagesOf(language: Language): Promise<OrganiserMessages> {
   let messages = loading.get(language);
   if (!messages) {
     // Without a connection in English, and asked for again with the next page.
-    messages = loaders[language]().catch(() => {
-      setTimeout(() => loading.delete(language), 5_000);
-      return organiserEnglish;
-    });
+    messages = loaders[language]().then(
+      (there) => {
+        loaded.set(language, there);
+        return there;
+      },
+      () => {
+        setTimeout(() => loading.delete(language), 5_000);
+        return organiserEnglish;
+      },
+    );
     loading.set(language, messages);
   }
   return messages;

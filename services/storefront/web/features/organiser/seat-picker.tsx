@@ -93,7 +93,7 @@ export function SeatPicker({
           {text("pickedCount", { count: picked.size })}
         </p>
         {picked.size > 0 ? (
-          <Button look="quiet" className="-ml-4" onClick={onClear}>
+          <Button look="quiet" onClick={onClear}>
             {text("clearPicked")}
           </Button>
         ) : undefined}

@@ -4,7 +4,7 @@ import { money } from "../../format.js";
 import { type Text, useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
 import type { LiveSeats } from "./live-seats.js";
-import { createPainter, type Painter, type Palette, type View } from "./seat-painter.js";
+import { createPainter, type Painter, type Palette, stageLeast, type View } from "./seat-painter.js";
 import { nameSeat, type SeatPlan, seatAt, seatRooms, seatStates } from "./seat-plan.js";
 
 export interface SeatCanvasProps {
@@ -21,6 +21,8 @@ const closest = 44;
 function paletteOf(element: Element): Palette {
   const style = getComputedStyle(element);
   const probe = document.createElement("span");
+  // The map has shapes and its own contrasts: a system's few colours would make one of all of them.
+  probe.style.forcedColorAdjust = "none";
   document.body.append(probe);
   const colour = (name: string): string => {
     probe.style.color = style.getPropertyValue(name);
@@ -35,7 +37,7 @@ function paletteOf(element: Element): Palette {
     accent: colour("--accent"),
     onAccent: colour("--on-accent"),
     held: colour("--soft"),
-    sold: colour("--line"),
+    sold: colour("--edge"),
     stage: colour("--soft"),
   };
   probe.remove();
@@ -76,8 +78,9 @@ export function SeatCanvas({ plan, live, picked, tiers, currency, onPick }: Seat
   const whole = useCallback((): View => {
     const element = canvas.current;
     const [width, height] = [element?.clientWidth ?? 1, element?.clientHeight ?? 1];
-    const scale = Math.min(width / (plan.width + 4), height / (plan.height + 4));
-    return { scale, left: (plan.width - width / scale) / 2, top: (plan.height - height / scale) / 2 };
+    const scale = Math.min(width / (plan.width + 4), (height - stageLeast) / (plan.height + 4));
+    const [left, top] = [(plan.width - width / scale) / 2, (plan.height - (height + stageLeast) / scale) / 2];
+    return { scale, left, top };
   }, [plan]);
 
   /** However far one drags, the hall's edge stays at the middle of the view at the furthest. */

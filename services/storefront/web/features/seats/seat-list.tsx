@@ -6,6 +6,7 @@ import { Choice } from "../../ui/field.js";
 import type { LiveSeats } from "./live-seats.js";
 import { roomText, stateText } from "./seat-canvas.js";
 import { nameSeat, type PlannedRow, type PlannedSection, type SeatPlan, seatStates } from "./seat-plan.js";
+import { TierMark } from "./tier-mark.js";
 
 export interface SeatListProps {
   readonly plan: SeatPlan;
@@ -114,7 +115,8 @@ export function SeatList({ plan, live, picked, tiers, currency, onPick }: SeatLi
         ) : undefined}
       </div>
       {tier ? (
-        <p className="font-semibold">
+        <p className="flex items-center gap-1.5 font-semibold">
+          <TierMark tier={tiers.indexOf(tier)} />
           {tier.name} · {money(tier.amount, currency, text.locale)}
         </p>
       ) : undefined}
@@ -163,42 +165,43 @@ interface RowProps {
 const Row = memo(function Row({ plan, row, look, stop, onVisit, onPick }: RowProps) {
   const text = useText();
   return (
-    <fieldset
-      aria-describedby="list-hint"
-      className="flex flex-wrap items-center gap-1.5 border-b border-line pb-2 last:border-0"
-    >
-      <legend className="float-left w-20 text-sm font-semibold">{text("listRow", { row: row.label })}</legend>
-      {Array.from(look, (digit, at) => {
-        const seat = row.firstSeat + at;
-        const mine = digit === "9";
-        const state = Number(digit);
-        const free = state === seatStates.free;
-        const { section, number } = nameSeat(plan, seat);
-        const room = roomText(text, plan, seat);
-        const told = [
-          text("seatName", { section, row: row.label, number }),
-          mine ? text("seatMine") : stateText(text, state),
-          room,
-        ];
-        return (
-          <button
-            key={seat}
-            type="button"
-            data-seat={seat}
-            tabIndex={seat === stop ? 0 : -1}
-            aria-pressed={mine}
-            aria-disabled={!free && !mine}
-            aria-label={told.filter(Boolean).join(", ")}
-            title={room || undefined}
-            onFocus={() => onVisit(seat)}
-            onClick={() => (free || mine) && onPick(seat)}
-            className={`h-11 min-w-11 rounded-lg border px-1 text-sm tabular-nums ${mine ? "border-ink bg-accent font-bold text-on-accent" : free ? "border-good bg-paper text-ink hover:bg-wash" : "border-line bg-wash text-soft line-through"}`}
-          >
-            {number}
-            {room ? <span aria-hidden> ♿&#xFE0E;</span> : undefined}
-          </button>
-        );
-      })}
+    <fieldset aria-describedby="list-hint" className="border-b border-line pb-2 last:border-0 sm:flex sm:gap-1.5">
+      <legend className="text-sm font-semibold max-sm:mb-1 sm:float-left sm:w-20 sm:shrink-0 sm:leading-11">
+        {text("listRow", { row: row.label })}
+      </legend>
+      <div className="flex flex-wrap gap-1.5">
+        {Array.from(look, (digit, at) => {
+          const seat = row.firstSeat + at;
+          const mine = digit === "9";
+          const state = Number(digit);
+          const free = state === seatStates.free;
+          const { section, number } = nameSeat(plan, seat);
+          const room = roomText(text, plan, seat);
+          const told = [
+            text("seatName", { section, row: row.label, number }),
+            mine ? text("seatMine") : stateText(text, state),
+            room,
+          ];
+          return (
+            <button
+              key={seat}
+              type="button"
+              data-seat={seat}
+              tabIndex={seat === stop ? 0 : -1}
+              aria-pressed={mine}
+              aria-disabled={!free && !mine}
+              aria-label={told.filter(Boolean).join(", ")}
+              title={room || undefined}
+              onFocus={() => onVisit(seat)}
+              onClick={() => (free || mine) && onPick(seat)}
+              className={`h-11 min-w-11 rounded-lg border px-1 text-sm tabular-nums ${mine ? "border-ink bg-accent font-bold text-on-accent" : free ? "border-good bg-paper text-ink hover:bg-wash" : "border-line bg-wash text-soft line-through"}`}
+            >
+              {number}
+              {room ? <span aria-hidden> ♿&#xFE0E;</span> : undefined}
+            </button>
+          );
+        })}
+      </div>
     </fieldset>
   );
 });

@@ -1,6 +1,7 @@
 // Draws the map. Far away: each section is a small picture of its seats, kept and only mended where a seat changes. Near:
-// the seats in view themselves, with a shape for each price, so that nobody needs to tell colours apart.
-import { type SeatPlan, seatRooms, seatStates, stageHeight } from "./seat-plan.js";
+// the seats in view themselves. A price has a shape beside its colour, which seats have near and which is strewn over sections
+// far away, so that nobody needs to tell colours apart.
+import { type SeatPlan, seatRooms, seatStates, sectionHeading, stageHeight } from "./seat-plan.js";
 
 export interface View {
   /** Pixels (of CSS) a unit. */
@@ -30,11 +31,65 @@ export const tierColour = (tier: number): string => tierColours[tier % tierColou
 /** What is written on them. */
 const onTierColours = ["#ffffff", "#1b1a18", "#ffffff", "#1b1a18", "#1b1a18", "#ffffff"] as const;
 
-/** Pixels a seat in a section's picture. */
-const grain = 4;
+/** Around colours that are too light for white paper: a shade that everybody sees. */
+const tierEdges = [undefined, "#9c6b00", undefined, undefined, "#2478ad", undefined] as const;
+export const tierEdge = (tier: number): string | undefined => tierEdges[tier % tierEdges.length];
+
+/** Corners of a tier's shape, about its middle, for a seat that is 1 wide; none: a circle. A number fits into each. */
+const tierCorners: readonly (readonly (readonly [number, number])[])[] = [
+  [],
+  box(0.45, 0.45),
+  [
+    [0, -0.575],
+    [0.575, 0],
+    [0, 0.575],
+    [-0.575, 0],
+  ],
+  [
+    [0, -0.5],
+    [0.5, 0.425],
+    [-0.5, 0.425],
+  ],
+  box(0.56, 0.3),
+  [
+    [0, 0.5],
+    [0.5, -0.425],
+    [-0.5, -0.425],
+  ],
+];
+function box(x: number, y: number) {
+  return [
+    [-x, -y],
+    [x, -y],
+    [x, y],
+    [-x, y],
+  ] as const;
+}
+export const tierShape = (tier: number) => tierCorners[tier % tierCorners.length] ?? [];
+
+/** Where a price's shape is strewn over a section, in pixels from its upper left corner: at least once, never too close. */
+export function strewn(
+  width: number,
+  height: number,
+): { readonly at: readonly (readonly [number, number])[]; size: number } {
+  const columns = Math.max(1, Math.round(width / 44));
+  const lines = Math.max(1, Math.round(height / 36));
+  const [across, down] = [width / columns, height / lines];
+  const at: [number, number][] = [];
+  for (let line = 0; line < lines; line++)
+    for (let column = 0; column < columns; column++) at.push([(column + 0.5) * across, (line + 0.5) * down]);
+  return { at, size: Math.min(12, Math.max(3, 0.5 * Math.min(across, down))) };
+}
+
+/** Pixels a seat in a section's picture: enough for its shape where there are few, little work where there are many. */
+const grains = { few: 12, many: 4, mostFew: 8_000 } as const;
 /** From this scale on seats are drawn themselves. */
 const nearScale = 9;
 const labelScale = 20;
+/** Pixels that the stage is high at least. */
+export const stageLeast = 18;
+/** More picked seats than these, as an organiser takes them, are no pins on the map but an area. */
+const mostPins = 40;
 
 export interface Scene {
   readonly states: Uint8Array;
@@ -47,30 +102,43 @@ export type Painter = ReturnType<typeof createPainter>;
 
 export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: readonly string[], stageName: string) {
   const context = canvas.getContext("2d", { alpha: false }) as CanvasRenderingContext2D;
+  const grain = plan.seatCount > grains.mostFew ? grains.many : grains.few;
+  /** From this scale on the seats' own shapes are seen. */
+  const shapesShow = grain === grains.few ? 7 : nearScale;
   const tierOf = plan.sections.map(({ tier }) => Math.max(0, tiers.indexOf(tier)));
   let palette: Palette | undefined;
   let pictures: OffscreenCanvas[] = [];
   let brushes: (OffscreenCanvasRenderingContext2D | null)[] = [];
 
-  const fillOf = (colours: Palette, state: number, tier: number): string | undefined => {
-    if (state === seatStates.free) return tierColour(tier);
-    if (state === seatStates.held) return colours.held;
-    if (state === seatStates.sold) return colours.sold;
-    return undefined;
-  };
-
+  /** As seats are near, or what is left of it in few pixels. */
   function dab(seat: number, states: Uint8Array, colours: Palette): void {
     const at = plan.sectionOf[seat] ?? 0;
     const section = plan.sections[at];
     const brush = brushes[at];
     if (!section || !brush) return;
-    const x = ((plan.x[seat] ?? 0) - 0.5 - section.x) * grain;
-    const y = ((plan.y[seat] ?? 0) - 0.5 - section.y) * grain;
-    const fill = fillOf(colours, states[seat] ?? 0, tierOf[at] ?? 0);
-    brush.clearRect(x, y, grain, grain);
-    if (!fill) return;
+    const x = ((plan.x[seat] ?? 0) - section.x) * grain;
+    const y = ((plan.y[seat] ?? 0) - section.y) * grain;
+    const state = states[seat] ?? 0;
+    const tier = tierOf[at] ?? 0;
+    const fill = state === seatStates.free ? tierColour(tier) : state === seatStates.held ? colours.held : colours.sold;
+    brush.clearRect(x - grain / 2, y - grain / 2, grain, grain);
     brush.fillStyle = fill;
-    brush.fillRect(x + 0.5, y + 0.5, grain - 1, grain - 1);
+    if (grain === grains.many) {
+      const side = state === seatStates.free || state === seatStates.held ? 3 : state === seatStates.sold ? 2 : 1;
+      brush.fillRect(x - side / 2, y - side / 2, side, side);
+      if (state === seatStates.held) brush.clearRect(x - 0.5, y - 0.5, 1, 1);
+      return;
+    }
+    const path = new Path2D();
+    if (state === seatStates.held) {
+      shape(path, tier, x, y, grain * 0.62);
+      brush.strokeStyle = fill;
+      brush.lineWidth = 1.5;
+      brush.stroke(path);
+      return;
+    }
+    shape(path, tier, x, y, grain * (state === seatStates.free ? 0.8 : state === seatStates.sold ? 0.45 : 0.3));
+    brush.fill(path);
   }
 
   function drawSections(states: Uint8Array, colours: Palette): void {
@@ -81,30 +149,28 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
     for (let seat = 0; seat < plan.seatCount; seat++) dab(seat, states, colours);
   }
 
-  /** A circle, a square, a diamond or a triangle, by price. */
   function shape(path: Path2D, tier: number, x: number, y: number, size: number): void {
-    const half = size / 2;
-    switch (tier % 4) {
-      case 0:
-        path.moveTo(x + half, y);
-        path.arc(x, y, half, 0, 2 * Math.PI);
-        break;
-      case 1:
-        path.rect(x - half * 0.9, y - half * 0.9, size * 0.9, size * 0.9);
-        break;
-      case 2:
-        path.moveTo(x, y - half * 1.15);
-        path.lineTo(x + half * 1.15, y);
-        path.lineTo(x, y + half * 1.15);
-        path.lineTo(x - half * 1.15, y);
-        path.closePath();
-        break;
-      default:
-        path.moveTo(x, y - half);
-        path.lineTo(x + half, y + half * 0.85);
-        path.lineTo(x - half, y + half * 0.85);
-        path.closePath();
+    const corners = tierShape(tier);
+    if (corners.length === 0) {
+      path.moveTo(x + size / 2, y);
+      path.arc(x, y, size / 2, 0, 2 * Math.PI);
+      return;
     }
+    for (const [at, [dx, dy]] of corners.entries())
+      if (at === 0) path.moveTo(x + dx * size, y + dy * size);
+      else path.lineTo(x + dx * size, y + dy * size);
+    path.closePath();
+  }
+
+  /** The shape of a section's price, again and again: over its seats far away, over its places always. */
+  function strew(at: number, x: number, y: number, width: number, height: number, ink: string): void {
+    const marks = strewn(width, height);
+    const path = new Path2D();
+    for (const [dx, dy] of marks.at)
+      if (x + dx > -20 && x + dx < canvas.clientWidth + 20 && y + dy > -20 && y + dy < canvas.clientHeight + 20)
+        shape(path, tierOf[at] ?? 0, x + dx, y + dy, marks.size);
+    context.fillStyle = ink;
+    context.fill(path);
   }
 
   function drawNear(scene: Scene, colours: Palette, width: number, height: number): void {
@@ -113,6 +179,7 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
     const right = view.left + width / view.scale;
     const bottom = view.top + height / view.scale;
     const fills = new Map<string, Path2D>();
+    const edges = new Map<string, Path2D>();
     const outlines = new Path2D();
     const chosen = new Path2D();
     const into = (fill: string): Path2D => {
@@ -123,6 +190,8 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
     for (const [at, section] of plan.sections.entries()) {
       if (section.x > right || section.x + section.width < view.left) continue;
       const tier = tierOf[at] ?? 0;
+      const edge = tierEdge(tier);
+      if (edge) edges.set(edge, into(tierColour(tier)));
       for (const row of section.rows) {
         if (row.y > bottom || row.y + 1 < view.top) continue;
         for (let seat = row.firstSeat; seat < row.firstSeat + row.seats; seat++) {
@@ -149,6 +218,11 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
     for (const [fill, path] of fills) {
       context.fillStyle = fill;
       context.fill(path);
+    }
+    for (const [edge, path] of edges) {
+      context.strokeStyle = edge;
+      context.lineWidth = 1;
+      context.stroke(path);
     }
     context.strokeStyle = colours.held;
     context.lineWidth = Math.max(1, view.scale * 0.09);
@@ -206,6 +280,8 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
       const width = canvas.width / density;
       const height = canvas.height / density;
       context.setTransform(density, 0, 0, density, 0, 0);
+      // Without in-between sizes, a picture that is much larger than its place would lose seats at random.
+      context.imageSmoothingQuality = 2 * view.scale < grain ? "medium" : "low";
       context.fillStyle = palette.ground;
       context.fillRect(0, 0, width, height);
       const px = (unit: number) => (unit - view.left) * view.scale;
@@ -213,13 +289,16 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
 
       context.fillStyle = palette.stage;
       context.beginPath();
-      context.roundRect(px(plan.width * 0.25), py(0), plan.width * 0.5 * view.scale, stageHeight * view.scale, 8);
+      // Never too low for its word: then it reaches further back.
+      const stage = Math.max(stageLeast, stageHeight * view.scale);
+      const front = py(stageHeight);
+      context.roundRect(px(plan.width * 0.25), front - stage, plan.width * 0.5 * view.scale, stage, 8);
       context.fill();
       context.fillStyle = palette.paper;
       context.textAlign = "center";
       context.textBaseline = "middle";
-      context.font = `600 ${Math.max(10, Math.min(22, stageHeight * view.scale * 0.4))}px system-ui, sans-serif`;
-      context.fillText(stageName, px(plan.width / 2), py(stageHeight / 2));
+      context.font = `600 ${Math.max(11, Math.min(22, stage * 0.4))}px system-ui, sans-serif`;
+      context.fillText(stageName, px(plan.width / 2), front - stage / 2);
 
       for (const [at, section] of plan.sections.entries()) {
         const [x, y] = [px(section.x), py(section.y)];
@@ -233,32 +312,40 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
         context.fill();
         context.stroke();
         const picture = pictures[at];
-        if (view.scale < nearScale && picture && section.seats > 0) context.drawImage(picture, x, y, w, h);
+        const space = sectionHeading * view.scale;
         if (section.generalAdmission) {
-          context.fillStyle = tierColour(tierOf[at] ?? 0);
-          context.fillRect(x, y + 2 * view.scale, w, h - 2 * view.scale);
+          const tier = tierOf[at] ?? 0;
+          context.fillStyle = tierColour(tier);
+          context.fillRect(x, y + space, w, h - space);
+          strew(at, x, y + space, w, h - space, onTierColours[tier % onTierColours.length] as string);
+        } else if (view.scale < nearScale && picture && section.seats > 0) {
+          context.drawImage(picture, x, y, w, h);
+          if (view.scale < shapesShow) strew(at, x, y + space, w, h - space, palette.ink);
         }
-        const space = 2 * view.scale;
         if (space >= 8) {
           context.fillStyle = palette.ink;
           context.font = `600 ${Math.max(8, Math.min(14, space * 0.62))}px system-ui, sans-serif`;
-          context.fillText(section.id, x + w / 2, y + view.scale, w + view.scale);
+          context.fillText(section.id, x + w / 2, y + space / 2, w + view.scale);
         }
       }
       if (view.scale >= nearScale) {
         drawNear(scene, palette, width, height);
         return;
       }
-      // What is picked must be seen from afar, too.
+      // What is picked must be seen from afar, too: one by one, or, where it is many, as what it covers.
+      const chosen = new Path2D();
+      const size = picked.size > mostPins ? view.scale : Math.max(8, view.scale * 1.4);
+      for (const seat of picked) {
+        const [x, y] = [px(plan.x[seat] ?? 0), py(plan.y[seat] ?? 0)];
+        if (picked.size > mostPins) chosen.rect(x - size / 2, y - size / 2, size, size);
+        else shape(chosen, 0, x, y, size);
+      }
       context.fillStyle = palette.accent;
+      context.fill(chosen);
+      if (picked.size > mostPins) return;
       context.strokeStyle = palette.ink;
       context.lineWidth = 1.5;
-      for (const seat of picked) {
-        context.beginPath();
-        context.arc(px(plan.x[seat] ?? 0), py(plan.y[seat] ?? 0), Math.max(4, view.scale * 0.7), 0, 2 * Math.PI);
-        context.fill();
-        context.stroke();
-      }
+      context.stroke(chosen);
     },
   };
 }

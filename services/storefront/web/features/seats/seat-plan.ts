@@ -47,7 +47,8 @@ export interface SeatPlan {
 }
 
 const gap = 3;
-const heading = 2;
+/** Above a section's first row, for its name. */
+export const sectionHeading = 2;
 export const stageHeight = 4;
 /** Wide as halls and screens are. */
 const aspect = 1.5;
@@ -64,9 +65,12 @@ export function planSeats(layout: Layout): SeatPlan {
   const sizes = layout.sections.map((section) => {
     if (section.generalAdmission) {
       const side = Math.max(6, Math.sqrt(section.capacity));
-      return { width: Math.ceil(side * 1.8), height: Math.ceil(side * 0.7) + heading };
+      return { width: Math.ceil(side * 1.8), height: Math.ceil(side * 0.7) + sectionHeading };
     }
-    return { width: Math.max(4, ...section.rows.map(({ count }) => count)), height: section.rows.length + heading };
+    return {
+      width: Math.max(4, ...section.rows.map(({ count }) => count)),
+      height: section.rows.length + sectionHeading,
+    };
   });
   const area = sizes.reduce((sum, { width, height }) => sum + (width + gap) * (height + gap), 0);
   const most = Math.max(Math.sqrt(area * aspect), ...sizes.map(({ width }) => width));
@@ -100,7 +104,7 @@ export function planSeats(layout: Layout): SeatPlan {
         const accessible = new Set(row.accessible);
         const companion = new Set(row.companion);
         const x = left + (size.width - row.count) / 2;
-        const y = top + heading + rank;
+        const y = top + sectionHeading + rank;
         const first = seat;
         for (let position = 0; position < row.count; position++) {
           const number = row.first + position;

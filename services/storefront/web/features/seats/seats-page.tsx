@@ -19,8 +19,8 @@ import { BestAvailable, Places, type Wish } from "./best-available.js";
 import { useLiveSeats } from "./live-seats.js";
 import { SeatCanvas } from "./seat-canvas.js";
 import { SeatList } from "./seat-list.js";
-import { tierColour } from "./seat-painter.js";
 import { findSeat, nameSeat, planSeats, type SeatPlan, seatRooms, seatStates } from "./seat-plan.js";
+import { TierMark } from "./tier-mark.js";
 
 export function SeatsPage({ eventId }: { eventId: string }) {
   const text = useText();
@@ -303,7 +303,7 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: SeatPlan }) 
                       {money(amountOf(seat), currency, text.locale)}
                       <Button
                         look="quiet"
-                        className="px-3"
+                        className="-mr-2 min-w-11"
                         aria-label={text("removeSeat", { seat: names([seat]) })}
                         onClick={() => pick(seat)}
                       >
@@ -356,24 +356,25 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: SeatPlan }) 
 
 function Legend({ tiers, currency }: { tiers: EventWithSections["tiers"]; currency: string }) {
   const text = useText();
-  const marks = ["●", "■", "◆", "▲"];
   return (
     <ul aria-label={text("legend")} className="flex flex-wrap gap-x-4 gap-y-1 text-sm">
       {tiers.map((tier, at) => (
         <li key={tier.id} className="flex items-center gap-1.5">
-          <svg aria-hidden viewBox="0 0 10 12" className="size-4">
-            <text x="5" y="10" textAnchor="middle" fontSize="11" fill={tierColour(at)}>
-              {marks[at % marks.length]}
-            </text>
-          </svg>
+          <TierMark tier={at} />
           {tier.name}, {money(tier.amount, currency, text.locale)}
         </li>
       ))}
-      <li>
-        <span aria-hidden>○</span> {text("seatHeld")}
+      <li className="flex items-center gap-1.5">
+        <svg aria-hidden viewBox="-8 -8 16 16" className="size-4">
+          <circle r="5" className="fill-none stroke-soft" strokeWidth="1.5" />
+        </svg>
+        {text("seatHeld")}
       </li>
-      <li>
-        <span aria-hidden>·</span> {text("seatSold")}
+      <li className="flex items-center gap-1.5">
+        <svg aria-hidden viewBox="-8 -8 16 16" className="size-4">
+          <circle r="3" className="fill-edge" />
+        </svg>
+        {text("seatSold")}
       </li>
     </ul>
   );

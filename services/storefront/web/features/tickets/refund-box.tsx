@@ -103,7 +103,7 @@ export function RefundBox({ order }: { order: Order }) {
     return (
       <Notice tone="warn" title={text("refundUnderWay")} live>
         <p>{text("refundUnderWayText")}</p>
-        <progress className="mt-2 w-full accent-accent" aria-label={text("refundUnderWay")} />
+        <progress className="mt-2 w-full animate-pulse" aria-label={text("refundUnderWay")} />
       </Notice>
     );
   return (

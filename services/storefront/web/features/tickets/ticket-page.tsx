@@ -32,7 +32,7 @@ export function TicketPage({ ticketId }: { ticketId: string }) {
     <article className="mx-auto grid max-w-md gap-4">
       <div className="grid gap-3 rounded-2xl border border-line bg-paper p-6 text-center">
         <Title page={event.name}>{event.name}</Title>
-        <p>
+        <p className="text-balance">
           {dateAndTime(event.startsAt, event.timeZone, text.locale)}
           <br />
           {event.venue}, {event.city}

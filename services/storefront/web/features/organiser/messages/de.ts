@@ -116,9 +116,22 @@ export const organiserGerman: OrganiserMessages = {
   saveDraft: "Als Entwurf speichern",
   saveAndPublish: "Speichern und veröffentlichen",
   startOver: "Neu beginnen",
-  saveHint: "Gespeichertes lässt sich nicht mehr ändern, aber kopieren. Einen Entwurf siehst nur du.",
+  saveHint: "Ein Entwurf kann geändert werden, bis er veröffentlicht wird. Nur du siehst ihn.",
   savedUnpublished: "Als Entwurf gespeichert, aber noch nicht veröffentlicht",
   toDraft: "Zum Entwurf",
+  editDraft: "Entwurf bearbeiten",
+  saveChanges: "Änderungen speichern",
+  undoChanges: "Meine Änderungen verwerfen",
+  toEvent: "Zur Veranstaltung",
+  noDraftTitle: "Diese Veranstaltung ist kein Entwurf mehr",
+  noDraftText:
+    "Sie wurde veröffentlicht, und vielleicht wurde sie schon gesehen oder gebucht. Deshalb kann sie nicht mehr bearbeitet werden. Du kannst sie in eine neue Veranstaltung kopieren.",
+  overtakenTitle: "Inzwischen hat jemand anderes diesen Entwurf gespeichert",
+  overtakenText:
+    "Deine Fassung wurde nicht gespeichert. Was du eingegeben hast, ist noch da: Übernimm, was jetzt gespeichert ist, oder speichere deine Fassung an dessen Stelle.",
+  overtakenParts: "Anders als bei dir: {parts}.",
+  takeTheirs: "Gespeicherte Fassung übernehmen",
+  saveMine: "Meine Fassung speichern",
   faultsLeft: "{count|Eine Angabe stimmt|# Angaben stimmen} noch nicht",
   showFirstFault: "Zur ersten",
 
@@ -339,4 +352,27 @@ export const organiserGerman: OrganiserMessages = {
   refundPending: "Es ist im Gange und wird nicht vergessen.",
   refundGiven: "Das Geld ist auf dem Weg zurück.",
   nothingLeft: "Es ist nichts mehr zu erstatten.",
+
+  refusalEventExists:
+    "Es gibt schon ein anderes Event mit dieser Kennung. Lade die Seite neu und lege deines noch einmal an.",
+  refusalIsDraft:
+    "Dieses Event ist ein Entwurf: Noch niemand hat es gesehen oder kann daraus kaufen. Veröffentliche es zuerst.",
+  refusalNotDraft:
+    "Dieses Event ist kein Entwurf mehr und kann deshalb nicht bearbeitet werden. Kopiere es in ein neues.",
+  refusalDraftChanged:
+    "Jemand hat diesen Entwurf gespeichert, seit du ihn geöffnet hast; von dir wurde nichts gespeichert oder veröffentlicht. Lade ihn neu und entscheide dann.",
+  refusalIfMatch:
+    "Diese Seite sagt nicht, welche Fassung des Entwurfs sie ändert, deshalb wurde nichts gespeichert. Lade die Seite neu.",
+  refusalHall: "So kann der Saal nicht gespeichert werden. Prüfe seine Blöcke und Reihen und versuche es noch einmal.",
+  refusalHallProblems: "So kann der Saal nicht gespeichert werden: {problems}.",
+  refusalChannelsInTheWay:
+    "So kann der Entwurf nicht geändert werden, solange er diese Vorverkäufe hat: {names}. Ändere oder lösche sie zuerst, oder bearbeite den Entwurf so, dass sie passen.",
+  refusalAllotted: "{seats}: gehören zu einem anderen Vorverkauf. Nimm sie dort zuerst heraus.",
+  refusalChannelLimit: "So viele Vorverkäufe oder Codes kann ein Event nicht haben: {most} sind das meiste.",
+  refusalCodeTwice: "Einer dieser Codes öffnet schon einen anderen Vorverkauf dieses Events. Nimm einen anderen Code.",
+  refusalCodesSame:
+    "Die Codes {first} und {second} der Liste sind gleich; Großschreibung und Leerzeichen am Rand zählen nicht. Lass einen weg.",
+  refusalBlocked: "{seats}: schon gesperrt. Es wurde nichts geändert; lass sie weg.",
+  refusalByLayout:
+    "{seats}: nach dem Saalplan nicht im Verkauf, und der kann nicht mehr geändert werden. Es wurde nichts geändert.",
 };

@@ -114,9 +114,22 @@ export const organiserEnglish = {
   saveDraft: "Save as a draft",
   saveAndPublish: "Save and publish",
   startOver: "Start over",
-  saveHint: "A saved event can't be changed any more, but copied. Only you see a draft.",
+  saveHint: "A draft can be changed until it is published. Only you see it.",
   savedUnpublished: "Saved as a draft, but not published yet",
   toDraft: "To the draft",
+  editDraft: "Edit draft",
+  saveChanges: "Save changes",
+  undoChanges: "Undo my changes",
+  toEvent: "To the event",
+  noDraftTitle: "This event is not a draft any more",
+  noDraftText:
+    "It was published, so people may have seen it or bought seats: it can't be edited. You can copy it into a new event.",
+  overtakenTitle: "Somebody has saved this draft meanwhile",
+  overtakenText:
+    "Yours was not saved. What you typed is still here: take what is stored now, or store yours in its place.",
+  overtakenParts: "Different from yours: {parts}.",
+  takeTheirs: "Take what is stored",
+  saveMine: "Store mine instead",
   faultsLeft: "{count|One thing is|# things are} not right yet",
   showFirstFault: "Show the first",
 
@@ -333,6 +346,25 @@ export const organiserEnglish = {
   refundPending: "It is under way, and will not be forgotten.",
   refundGiven: "The money is on its way back.",
   nothingLeft: "Nothing is left to give back.",
+
+  refusalEventExists: "There is another event with this id already. Load the page again, and make yours anew.",
+  refusalIsDraft: "This event is a draft: nobody has seen it or can buy from it yet. Publish it first.",
+  refusalNotDraft: "This event is not a draft any more, so it can’t be edited. Copy it into a new event.",
+  refusalDraftChanged:
+    "Somebody has saved this draft since you opened it, so nothing of yours was saved or published. Load it again, and decide then.",
+  refusalIfMatch:
+    "This page does not say which version of the draft it changes, so nothing was saved. Load the page again.",
+  refusalHall: "The hall can’t be stored like this. Check its sections and rows, and try again.",
+  refusalHallProblems: "The hall can’t be stored like this: {problems}.",
+  refusalChannelsInTheWay:
+    "The draft can’t be changed so while it has these presales: {names}. Change or delete them first, or edit the draft so that they fit.",
+  refusalAllotted: "{seats}: these belong to another presale. Take them out of that one first.",
+  refusalChannelLimit: "An event can’t have so many presales or codes: {most} are the most.",
+  refusalCodeTwice: "One of these codes opens another presale of this event already. Take another code.",
+  refusalCodesSame:
+    "Codes {first} and {second} of the list are the same; capitals and spaces around them do not matter. Leave one out.",
+  refusalBlocked: "{seats}: blocked already. Nothing was changed; leave them out.",
+  refusalByLayout: "{seats}: not for sale by the hall’s layout, which can’t be changed any more. Nothing was changed.",
 } as const;
 
 export type OrganiserMessages = Readonly<Record<keyof typeof organiserEnglish, string>>;

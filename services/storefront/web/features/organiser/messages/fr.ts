@@ -117,9 +117,22 @@ export const organiserFrench: OrganiserMessages = {
   saveDraft: "Enregistrer en brouillon",
   saveAndPublish: "Enregistrer et publier",
   startOver: "Recommencer",
-  saveHint: "Un événement enregistré ne peut plus être changé, mais copié. Vous seul voyez un brouillon.",
+  saveHint: "Un brouillon peut être modifié tant qu’il n’est pas publié. Vous seul le voyez.",
   savedUnpublished: "Enregistré en brouillon, mais pas encore publié",
   toDraft: "Vers le brouillon",
+  editDraft: "Modifier le brouillon",
+  saveChanges: "Enregistrer les modifications",
+  undoChanges: "Annuler mes modifications",
+  toEvent: "Vers l’événement",
+  noDraftTitle: "Cet événement n’est plus un brouillon",
+  noDraftText:
+    "Il a été publié : des personnes ont pu le voir ou acheter des places. Il ne peut donc plus être modifié. Vous pouvez le copier dans un nouvel événement.",
+  overtakenTitle: "Quelqu’un a enregistré ce brouillon entre-temps",
+  overtakenText:
+    "Votre version n’a pas été enregistrée. Ce que vous avez saisi est encore là : reprenez ce qui est enregistré maintenant, ou enregistrez votre version à la place.",
+  overtakenParts: "Différences avec votre version : {parts}.",
+  takeTheirs: "Reprendre la version enregistrée",
+  saveMine: "Enregistrer la mienne à la place",
   faultsLeft: "{count|Une indication est|# indications sont} encore à corriger",
   showFirstFault: "Montrer la première",
 
@@ -339,4 +352,26 @@ export const organiserFrench: OrganiserMessages = {
   refundPending: "C’est en cours, et ne sera pas oublié.",
   refundGiven: "L’argent est en route.",
   nothingLeft: "Il ne reste rien à rembourser.",
+
+  refusalEventExists:
+    "Il existe déjà un autre événement avec cet identifiant. Rechargez la page et créez le vôtre à nouveau.",
+  refusalIsDraft: "Cet événement est un brouillon : personne ne l’a vu ni ne peut y acheter. Publiez-le d’abord.",
+  refusalNotDraft:
+    "Cet événement n’est plus un brouillon et ne peut donc plus être modifié. Copiez-le dans un nouvel événement.",
+  refusalDraftChanged:
+    "Quelqu’un a enregistré ce brouillon depuis que vous l’avez ouvert ; rien de vous n’a été enregistré ni publié. Rechargez-le, puis décidez.",
+  refusalIfMatch:
+    "Cette page ne dit pas quelle version du brouillon elle modifie, rien n’a donc été enregistré. Rechargez la page.",
+  refusalHall: "La salle ne peut pas être enregistrée ainsi. Vérifiez ses blocs et ses rangs, puis réessayez.",
+  refusalHallProblems: "La salle ne peut pas être enregistrée ainsi : {problems}.",
+  refusalChannelsInTheWay:
+    "Le brouillon ne peut pas être modifié ainsi tant qu’il a ces préventes : {names}. Modifiez-les ou supprimez-les d’abord, ou adaptez le brouillon.",
+  refusalAllotted: "{seats} : à une autre prévente. Retirez-les d’abord de celle-ci.",
+  refusalChannelLimit: "Un événement ne peut pas avoir autant de préventes ou de codes : {most} au plus.",
+  refusalCodeTwice: "Un de ces codes ouvre déjà une autre prévente de cet événement. Prenez un autre code.",
+  refusalCodesSame:
+    "Les codes {first} et {second} de la liste sont identiques ; majuscules et espaces autour ne comptent pas. Retirez-en un.",
+  refusalBlocked: "{seats} : déjà bloqué. Rien n’a été modifié ; laissez-les de côté.",
+  refusalByLayout:
+    "{seats} : pas en vente selon le plan de la salle, qui ne peut plus être modifié. Rien n’a été modifié.",
 };
