@@ -70,7 +70,7 @@ const deepest = Math.max(...boxes.map(({ depth }) => depth));
 const scale = width / root.micros;
 const perCall = (micros) => `${(micros / calls).toFixed(1)} µs a call, ${((100 * micros) / root.micros).toFixed(1)} %`;
 const out = [
-  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${top + (deepest + 1) * line + 4}" font-family="sans-serif" font-size="10">`,
+  `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${top + (deepest + 1) * line + 4}" font-family="sans-serif" font-size="10"><title>${escaped(title)}</title>`,
   `<rect width="100%" height="100%" fill="#fff"/><text x="6" y="20" font-size="15">${escaped(title)}</text>`,
   `<text x="6" y="37" font-size="11">${escaped(`${(root.micros / calls).toFixed(0)} µs a call together; what takes less than 0.35 % is left out`)}</text>`,
 ];

@@ -68,6 +68,7 @@ describe("a payload", () => {
           expect(plain(first(await codec.decode([sealed as Payload])))).toEqual(plain(given));
         },
       ),
+      { examples: [[{ ["__proto__"]: new Uint8Array([1]) }, new Uint8Array()]] },
     );
   });
 

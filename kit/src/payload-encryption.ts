@@ -171,15 +171,16 @@ function packed({ metadata, data }: Payload): Buffer {
 }
 
 function unpacked(bytes: Buffer): Payload {
-  const metadata: Record<string, Uint8Array> = {};
+  const labels = new Map<string, Uint8Array>();
   let data: Uint8Array = Buffer.alloc(0);
   for (const [number, value] of fieldsOf(bytes)) {
     if (number === 2) data = value;
     if (number !== 1) continue;
     const pair = new Map(fieldsOf(value));
-    metadata[textOf(pair.get(1))] = pair.get(2) ?? Buffer.alloc(0);
+    labels.set(textOf(pair.get(1)), pair.get(2) ?? Buffer.alloc(0));
   }
-  return { metadata, data };
+  // Whatever a label is called: as a property that is set, "__proto__" would be lost.
+  return { metadata: Object.fromEntries(labels), data };
 }
 
 function fieldsOf(bytes: Buffer): [number: number, value: Buffer][] {

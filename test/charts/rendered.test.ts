@@ -414,7 +414,7 @@ describe.skipIf(!helm)("before and after", () => {
       const env = spec.jobTemplate.spec.template.spec.containers[0].env;
       return JSON.parse(env.find(({ name }: Manifest) => name === "LOWER_BOUNDS").value);
     });
-    expect(bounds[0]).toMatchObject({ "onsale-gateway": 12, "onsale-worker": 12 });
+    expect(bounds[0]).toMatchObject({ "onsale-gateway": 28, "onsale-worker": 12 });
     expect(bounds[1]).toMatchObject({ "onsale-gateway": 4, "onsale-worker": 4 });
   });
 

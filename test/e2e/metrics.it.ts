@@ -236,8 +236,10 @@ describe.skipIf(missing)(`alerts and dashboards${missing ? ` (skipped: ${missing
     expect(await value('sum(onsale_holds_total{outcome="SEAT_TAKEN"})')).toBeGreaterThanOrEqual(1);
     const ended = (outcome: string) =>
       value(`sum(onsale_workflow_seconds_count{type="checkout",outcome="${outcome}"})`);
-    expect([await ended("completed"), await ended("cancelled"), await ended("failed")]).toEqual([2, 1, 0]);
-    expect(await value('sum(onsale_workflow_seconds_count{type="refund",outcome="completed"})')).toBe(1);
+    // The last of it may not have been scraped yet.
+    const ends = async () => [await ended("completed"), await ended("cancelled"), await ended("failed")];
+    await expect.poll(ends).toEqual([2, 1, 0]);
+    await expect.poll(() => value('sum(onsale_workflow_seconds_count{type="refund",outcome="completed"})')).toBe(1);
     expect(await value('sum(onsale_stripe_webhooks_total{outcome="forged"})')).toBeGreaterThan(0);
     // Asked of Temporal every half minute, which had other things to do at first.
     await untilNone(async () => ((await value("max(onsale_overdue_checkouts)")) === 0 ? [] : ["not counted yet"]), 45);

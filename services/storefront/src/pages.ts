@@ -14,8 +14,9 @@ export interface PagesSettings {
   readonly installation: Installation;
 }
 
-const stripeScript = "https://js.stripe.com";
-const stripeFrames = "https://js.stripe.com https://hooks.stripe.com";
+// What Stripe.js needs, by https://docs.stripe.com/security/guide#content-security-policy
+const stripeScript = "https://js.stripe.com https://*.js.stripe.com";
+const stripeFrames = `${stripeScript} https://hooks.stripe.com`;
 const stripeApi = "https://api.stripe.com";
 
 /** No inline script, no code of others but Stripe's own (its terms want it loaded from there), no framing by anyone. */

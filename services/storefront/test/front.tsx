@@ -132,9 +132,11 @@ export async function openFront() {
       return userEvent.setup({ delay: null });
     },
     /** After each test: nothing drawn, nothing scripted, and nothing untrue was asked or answered. */
-    finish(): string[] {
+    async finish(): Promise<string[]> {
       cleanup();
       vi.useRealTimers();
+      // What the page asked for last belongs to this test, also if it comes after its end.
+      await api.rest();
       const problems = [...api.problems];
       api.forgetAll();
       return problems;

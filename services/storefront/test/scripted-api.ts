@@ -110,7 +110,10 @@ export async function startScriptedApi() {
     });
     response.end(body === undefined ? "" : JSON.stringify(body));
   };
+  let open = 0;
   const server = createServer((request, response) => {
+    open += 1;
+    response.once("close", () => (open -= 1));
     let text = "";
     request.on("data", (chunk) => (text += chunk));
     request.on("end", () => {
@@ -155,6 +158,13 @@ export async function startScriptedApi() {
     },
     /** What was asked of one operation. */
     askedFor: (operation: string): Asked[] => asked.filter(({ method, path }) => `${method} ${path}` === operation),
+    /** Resolves when nobody is asking any more, or after a second: an answer may be one that never comes. */
+    async rest(): Promise<void> {
+      for (let quiet = 0, tries = 0; quiet < 3 && tries < 200; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        quiet = open === 0 ? quiet + 1 : 0;
+      }
+    },
     forgetAll(): void {
       scripts.clear();
       asked.length = 0;

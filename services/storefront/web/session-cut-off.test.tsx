@@ -24,5 +24,5 @@ it("stays logged in: the refresh is begun anew, with the cookie that is there", 
   expect(location.pathname).toBe("/orders");
   expect(keys()).toHaveLength(2);
   expect(localStorage.getItem("onsale.refresh-key")).toBeNull();
-  expect(front.finish()).toEqual([]);
+  expect(await front.finish()).toEqual([]);
 });

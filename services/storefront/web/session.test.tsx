@@ -24,5 +24,5 @@ it("stays logged in over a reload, though the shop can't say so at once", async 
   expect(location.pathname).toBe("/orders");
   const keys = front.api.askedFor("POST /v1/sessions/refresh").map(({ headers }) => headers["idempotency-key"]);
   expect(new Set(keys).size).toBe(1);
-  expect(front.finish()).toEqual([]);
+  expect(await front.finish()).toEqual([]);
 });

@@ -161,7 +161,8 @@ export async function demo({ url, ui, namespace, quick }: DemoOptions): Promise<
   step("Two people sign up, and look what is on");
   const ada = await signUp("Ada");
   const ben = await signUp("Ben");
-  const { events } = await rest.get<{ events: EventSummary[] }>("/v1/events?limit=100");
+  const today = new Date().toISOString().slice(0, 10);
+  const { events } = await rest.get<{ events: EventSummary[] }>(`/v1/events?limit=100&from=${today}`);
   const onSale = events.filter((event) => Date.parse(event.onSaleAt) <= Date.now());
   for (const event of events) {
     const when = new Date(event.startsAt).toISOString().slice(0, 10);

@@ -4,10 +4,12 @@ import { fileURLToPath } from "node:url";
 /** Answers how many events were looked at. Throws when one of them can't be. */
 export async function warmUp(shopUrl, hoursAhead, say) {
   const until = Date.now() + hoursAhead * 60 * 60 * 1000;
+  // What is over draws no crowd.
+  const from = new Date(Date.now() - 24 * 60 * 60 * 1000).toISOString().slice(0, 10);
   let warmed = 0;
   for (let cursor = ""; ; ) {
     const page = await patiently(() =>
-      get(`${shopUrl}/v1/events?limit=100${cursor && `&cursor=${encodeURIComponent(cursor)}`}`),
+      get(`${shopUrl}/v1/events?limit=100&from=${from}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`),
     );
     const { events, nextCursor } = JSON.parse(page);
     for (const { eventId, name, onSaleAt } of events) {

@@ -133,6 +133,9 @@ export const german: Messages = {
   declinedTry: "Deine Plätze sind noch gehalten. Versuche es mit einer anderen Karte.",
   cardReady: "Karte gewählt. Zahle jetzt, um deine Plätze zu bekommen.",
   otherCard: "Andere Karte nehmen",
+  cardFormFailed: "Stripes Kartenformular konnte nicht geladen werden",
+  cardFormFailedText:
+    "Deine Plätze bleiben gehalten, und es wurde nichts abgebucht. Vielleicht liegt es an einem Inhaltsblocker oder an der Verbindung.",
   extendNever: "Die Zeit lässt sich nicht verlängern, damit für alle dieselbe Regel gilt.",
 
   ticketsTitle: "Meine Tickets",

@@ -131,6 +131,9 @@ export const english = {
   declinedTry: "Your seats are still held. Try again with another card.",
   cardReady: "Card chosen. Pay now to get your seats.",
   otherCard: "Use another card",
+  cardFormFailed: "Stripe's card form could not be loaded",
+  cardFormFailedText:
+    "Your seats stay held, and nothing was charged. A content blocker or the connection may be the reason.",
   extendNever: "The time can't be extended, so that everybody waits by the same rule.",
 
   ticketsTitle: "My tickets",

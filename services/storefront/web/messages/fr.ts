@@ -133,6 +133,9 @@ export const french: Messages = {
   declinedTry: "Vos places sont encore gardées. Essayez une autre carte.",
   cardReady: "Carte choisie. Payez maintenant pour obtenir vos places.",
   otherCard: "Autre carte",
+  cardFormFailed: "Le formulaire de carte de Stripe n’a pas pu être chargé",
+  cardFormFailedText:
+    "Vos places restent gardées et rien n’a été débité. Un bloqueur de contenu ou la connexion peut en être la cause.",
   extendNever: "Le temps ne se prolonge pas : la même règle vaut pour tous.",
 
   ticketsTitle: "Mes billets",

@@ -140,6 +140,12 @@ export function applyTheme(): void {
   else delete document.documentElement.dataset["theme"];
 }
 
+/** What is looked at now, for frames of others that can't see the page's colours. */
+export const isDark = (): boolean => {
+  const theme = document.documentElement.dataset["theme"];
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+};
+
 /** Choosing the language and the theme; at the foot of each page and on the account's. */
 export function Appearance() {
   const text = useText();

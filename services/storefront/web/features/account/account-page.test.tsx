@@ -9,7 +9,7 @@ let front: Awaited<ReturnType<typeof openFront>>;
 beforeAll(async () => {
   front = await openFront();
 });
-afterEach(() => expect(front.finish()).toEqual([]));
+afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 const entering = "POST /v1/sessions";

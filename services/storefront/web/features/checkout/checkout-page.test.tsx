@@ -14,7 +14,7 @@ beforeEach(() => {
   front.api.on("GET /v1/events/{eventId}", { status: 200, body: anEvent() });
   localStorage.removeItem("onsale.checkouts");
 });
-afterEach(() => expect(front.finish()).toEqual([]));
+afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 const reading = "GET /v1/checkouts/{checkoutId}";

@@ -231,7 +231,7 @@ function Held({ checkout }: { checkout: Checkout }) {
           <p className="mt-1">{text("declinedTry")}</p>
         </Notice>
       ) : undefined}
-      {pay.isError ? <Problem error={pay.error} retry={() => method && pay.mutate(method)} /> : undefined}
+      {pay.isError ? <Problem error={pay.error} retry={() => pay.mutate(pay.variables)} /> : undefined}
       <div className="grid gap-3 rounded-xl border border-line bg-paper p-4">
         {installation.data?.stripePublishableKey ? (
           <StripeCard
@@ -240,6 +240,7 @@ function Held({ checkout }: { checkout: Checkout }) {
             currency={currency}
             label={label}
             busy={pay.isPending}
+            over={seconds === 0}
             onMethod={pay.mutate}
           />
         ) : method ? (

@@ -1,41 +1,11 @@
 // Stripe's own Payment Element: the card is typed into Stripe's frame, and all that we get is the id of a payment method.
+import type { Stripe, StripeElements, StripePaymentElement } from "@stripe/stripe-js";
+import { loadStripe } from "@stripe/stripe-js/pure/index.js";
 import { useEffect, useRef, useState } from "react";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
-import { Notice } from "../../ui/notice.js";
-
-// What we use of https://docs.stripe.com/js
-interface Elements {
-  create(type: "payment"): { mount(element: HTMLElement): void; destroy(): void };
-  submit(): Promise<{ error?: { message?: string } }>;
-}
-interface Stripe {
-  elements(options: object): Elements;
-  createPaymentMethod(options: {
-    elements: Elements;
-  }): Promise<{ paymentMethod?: { id: string }; error?: { message?: string } }>;
-}
-declare global {
-  interface Window {
-    Stripe?: (key: string) => Stripe;
-  }
-}
-
-let loading: Promise<void> | undefined;
-function loadStripe(): Promise<void> {
-  loading ??= new Promise<void>((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = "https://js.stripe.com/v3/";
-    script.onload = () => resolve();
-    script.onerror = () => {
-      loading = undefined;
-      script.remove();
-      reject(new Error("Stripe's script could not be loaded."));
-    };
-    document.head.append(script);
-  });
-  return loading;
-}
+import { Notice, Skeleton } from "../../ui/notice.js";
+import { isDark } from "../../ui/page.js";
 
 export interface StripeCardProps {
   readonly publishableKey: string;
@@ -43,64 +13,98 @@ export interface StripeCardProps {
   readonly currency: string;
   readonly label: string;
   readonly busy: boolean;
+  /** Nothing can be paid any more. */
+  readonly over: boolean;
   readonly onMethod: (paymentMethodId: string) => void;
 }
 
-export function StripeCard({ publishableKey, amount, currency, label, busy, onMethod }: StripeCardProps) {
+export function StripeCard({ publishableKey, amount, currency, label, busy, over, onMethod }: StripeCardProps) {
   const text = useText();
   const place = useRef<HTMLDivElement>(null);
-  const parts = useRef<{ stripe: Stripe; elements: Elements }>(undefined);
+  const parts = useRef<{ stripe: Stripe; elements: StripeElements }>(undefined);
+  const [form, setForm] = useState<"loading" | "ready" | "failed">("loading");
+  const [tries, setTries] = useState(1);
   const [problem, setProblem] = useState<string>();
   const [asking, setAsking] = useState(false);
   const { language } = text;
 
+  // biome-ignore lint/correctness/useExhaustiveDependencies: tries, so that it is tried again when asked
   useEffect(() => {
-    let element: ReturnType<Elements["create"]> | undefined;
+    let element: StripePaymentElement | undefined;
     let left = false;
-    loadStripe().then(
-      () => {
-        const stripe = window.Stripe?.(publishableKey);
-        if (left || !stripe || !place.current) return;
-        const elements = stripe.elements({
-          mode: "payment",
-          amount,
-          currency: currency.toLowerCase(),
-          captureMethod: "manual",
-          paymentMethodCreation: "manual",
-          locale: language,
-        });
-        element = elements.create("payment");
-        element.mount(place.current);
-        parts.current = { stripe, elements };
-      },
-      (error: Error) => setProblem(error.message),
-    );
+    const fail = () => {
+      if (left) return;
+      element?.destroy();
+      element = undefined;
+      setForm("failed");
+    };
+    setForm("loading");
+    setProblem(undefined);
+    loadStripe(publishableKey).then((stripe) => {
+      if (left || !stripe || !place.current) return;
+      const elements = stripe.elements({
+        mode: "payment",
+        amount,
+        currency: currency.toLowerCase(),
+        captureMethod: "manual",
+        paymentMethodCreation: "manual",
+        // As the payment service asks for: what can't be captured later would be refused there.
+        allowedPaymentMethodTypes: ["card"],
+        locale: language,
+        appearance: { theme: isDark() ? "night" : "stripe" },
+      });
+      element = elements.create("payment");
+      element.on("ready", () => !left && setForm("ready"));
+      element.on("loaderror", fail);
+      element.mount(place.current);
+      parts.current = { stripe, elements };
+    }, fail);
     return () => {
       left = true;
       element?.destroy();
     };
-  }, [publishableKey, amount, currency, language]);
+  }, [publishableKey, amount, currency, language, tries]);
 
   async function ask(): Promise<void> {
     if (!parts.current) return;
     setAsking(true);
     setProblem(undefined);
     const { stripe, elements } = parts.current;
-    const checked = await elements.submit();
-    const made = checked.error ? checked : await stripe.createPaymentMethod({ elements });
-    setAsking(false);
-    if (made.error) return setProblem(made.error.message ?? text("errorTitle"));
-    const method = (made as Awaited<ReturnType<Stripe["createPaymentMethod"]>>).paymentMethod;
-    if (method) onMethod(method.id);
+    try {
+      const { error: fault } = await elements.submit();
+      // What is wrong in the form is said in the form.
+      if (fault)
+        return fault.type === "validation_error" ? undefined : setProblem(fault.message ?? text("cardFormFailed"));
+      const { paymentMethod, error } = await stripe.createPaymentMethod({ elements });
+      if (paymentMethod) onMethod(paymentMethod.id);
+      else setProblem(error.message ?? text("cardFormFailed"));
+    } catch {
+      setProblem(text("cardFormFailed"));
+    } finally {
+      setAsking(false);
+    }
   }
 
   return (
     <div className="grid gap-3">
-      <div ref={place} className="min-h-48" />
+      {form === "failed" ? (
+        <Notice tone="bad" title={text("cardFormFailed")} live>
+          <p>{text("cardFormFailedText")}</p>
+          <Button className="mt-3" onClick={() => setTries(tries + 1)}>
+            {text("tryAgain")}
+          </Button>
+        </Notice>
+      ) : undefined}
+      <div className={form === "failed" ? "hidden" : "relative min-h-48"}>
+        {form === "loading" ? <Skeleton className="absolute inset-0" /> : undefined}
+        <div ref={place} />
+      </div>
       {problem ? <Notice tone="bad" title={problem} live /> : undefined}
-      <Button look="main" disabled={busy || asking} onClick={() => void ask()}>
-        {busy || asking ? text("statusPaying") : label}
-      </Button>
+      {form === "failed" ? undefined : (
+        <Button look="main" disabled={busy || asking || over || form === "loading"} onClick={() => void ask()}>
+          {busy || asking ? text("statusPaying") : label}
+        </Button>
+      )}
     </div>
   );
 }

@@ -40,7 +40,7 @@ beforeEach(async () => {
     },
   });
 });
-afterEach(() => expect(front.finish()).toEqual([]));
+afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 async function type(code: string) {

@@ -18,7 +18,7 @@ beforeEach(() =>
     },
   }),
 );
-afterEach(() => expect(front.finish()).toEqual([]));
+afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 const listing = "GET /v1/events";
@@ -33,10 +33,26 @@ const eventFor = (name: string, amount: number, city = "Leipzig") => {
   });
   return event;
 };
+const today = expect.stringMatching(/^\d{4}-\d\d-\d\d$/);
 const names = () =>
   screen.getAllByRole("link", { name: /from €/ }).map((link) => link.querySelector("span.text-lg")?.textContent);
 
 describe("the list of concerts", () => {
+  it("begins with today, and shows what is over to who asks for its days", async () => {
+    front.api.on(listing, { status: 200, body: { events: [eventFor("One", 5_000)] } });
+    front.open("/");
+    await screen.findByText("One");
+    const days = Date.now() - Date.parse(lastAsked()["from"] ?? "");
+    expect(days).toBeGreaterThanOrEqual(0);
+    expect(days).toBeLessThan(86_460_000);
+    front.open("/?to=2026-01-31");
+    await waitFor(() => expect(lastAsked()).toEqual({ limit: "50", to: "2026-01-31" }));
+    front.open("/?from=2026-01-01");
+    await waitFor(() => expect(lastAsked()).toEqual({ limit: "50", from: "2026-01-01" }));
+    front.open("/?to=2199-01-31");
+    await waitFor(() => expect(lastAsked()).toEqual({ limit: "50", from: today, to: "2199-01-31" }));
+  });
+
   it("puts what is typed into the address when the typing rests, and asks once", async () => {
     front.api.on(listing, { status: 200, body: { events: [eventFor("One", 5_000)] } });
     const user = front.open("/");
@@ -95,9 +111,11 @@ describe("the list of concerts", () => {
     await screen.findByText("Dear");
     expect(names()).toEqual(["Cheap", "Middle", "Dear"]);
     screen.getByText("3 concerts");
-    expect(lastAsked()).toEqual({ limit: "50", sort: "price", cursor: "more" });
+    expect(lastAsked()).toEqual({ limit: "50", from: today, sort: "price", cursor: "more" });
     await user.selectOptions(screen.getByLabelText("Price up to"), "€50");
-    await waitFor(() => expect(lastAsked()).toEqual({ limit: "50", sort: "price", currency: "EUR", priceTo: "5000" }));
+    await waitFor(() =>
+      expect(lastAsked()).toEqual({ limit: "50", from: today, sort: "price", currency: "EUR", priceTo: "5000" }),
+    );
     expect(new URLSearchParams(location.search).get("max")).toBe("50");
     await user.selectOptions(screen.getByLabelText("Sort by"), "Name");
     await waitFor(() => expect(lastAsked()).toMatchObject({ sort: "name", priceTo: "5000" }));
@@ -112,12 +130,12 @@ describe("the list of concerts", () => {
     front.api.on(listing, { status: 200, body: { events: [eventFor("One", 5_000)] } });
     const user = front.open("/?max=30&currency=JPY");
     await screen.findByText("One");
-    expect(lastAsked()).toEqual({ limit: "50", currency: "JPY", priceTo: "30" });
+    expect(lastAsked()).toEqual({ limit: "50", from: today, currency: "JPY", priceTo: "30" });
     await user.selectOptions(screen.getByLabelText("Price up to"), "¥5,000");
     await waitFor(() => expect(lastAsked()).toMatchObject({ currency: "JPY", priceTo: "5000" }));
     // In another currency it is another price.
     await user.selectOptions(screen.getByLabelText("Currency"), "EUR");
-    await waitFor(() => expect(lastAsked()).toEqual({ limit: "50", currency: "EUR" }));
+    await waitFor(() => expect(lastAsked()).toEqual({ limit: "50", from: today, currency: "EUR" }));
     expect(location.search).toBe("?currency=EUR");
   });
 
@@ -125,7 +143,7 @@ describe("the list of concerts", () => {
     front.api.on(listing, { status: 200, body: { events: [eventFor("One", 5_000)] } });
     front.open("/?max=cheap&currency=GOLD&sort=taste");
     await screen.findByText("One");
-    expect(lastAsked()).toEqual({ limit: "50" });
+    expect(lastAsked()).toEqual({ limit: "50", from: today });
     front.open("/?max=99999999999");
     await waitFor(() => expect(lastAsked()).toMatchObject({ priceTo: "99999999" }));
   });

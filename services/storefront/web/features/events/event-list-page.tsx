@@ -69,9 +69,12 @@ export function EventListPage() {
   const priceTo = most !== undefined && currency ? inMinor(most, currency) : undefined;
   const asksForMoney = most !== undefined || chosen("currency") !== "";
   const sort = sorts.find((one) => one === chosen("sort"));
+  // Concerts that are over are shown to who asks for their days.
+  const today = new Date(serverNow()).toISOString().slice(0, 10);
+  const since = from || (to && to < today ? "" : today);
 
   const list = useInfiniteQuery({
-    queryKey: ["events", q, city, from, to, currency, priceTo, sort],
+    queryKey: ["events", q, city, since, to, currency, priceTo, sort],
     enabled: !asksForMoney || facets.isSuccess,
     initialPageParam: "",
     queryFn: ({ pageParam, signal }) =>
@@ -83,7 +86,7 @@ export function EventListPage() {
               limit: 50,
               ...(q.trim() ? { q: q.trim() } : {}),
               ...(city ? { city } : {}),
-              ...(from ? { from } : {}),
+              ...(since ? { from: since } : {}),
               ...(to ? { to } : {}),
               ...(currency ? { currency } : {}),
               ...(priceTo === undefined ? {} : { priceTo }),

@@ -27,7 +27,7 @@ beforeEach(() => {
   sessionStorage.clear();
   return logInAs("buyer", "organiser");
 });
-afterEach(() => expect(front.finish()).toEqual([]));
+afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 const listing = "GET /v1/organiser/events";

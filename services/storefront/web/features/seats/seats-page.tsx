@@ -156,14 +156,23 @@ function Chooser({ event, plan }: { event: EventWithSections; plan: SeatPlan }) 
     },
     onSuccess: ({ checkoutId }) => go(`/checkouts/${checkoutId}`),
     onError: (error, wish) => {
-      const { code, details } = error instanceof ApiError ? error : { code: "OFFLINE", details: {} };
+      const { code, details }: Pick<ApiError, "code" | "details"> =
+        error instanceof ApiError ? error : { code: "OFFLINE", details: {} };
       const seatsIn = (value: unknown) => (Array.isArray(value) ? value.map(String) : []);
       const found = (value: unknown) => seatsIn(value).flatMap((seatId) => findSeat(plan, seatId) ?? []);
       const taken = code === "SEAT_TAKEN" ? seatsIn(details["seats"]) : [];
       if (taken.length > 0) {
         const gone = found(taken);
         setPicked((before) => new Set([...before].filter((seat) => !gone.includes(seat))));
-        return setTold({ title: text("seatGone", { seats: gone.length > 0 ? names(gone) : taken.join(", ") }) });
+        if (gone.length === 0) return setTold({ title: errorText(error).text });
+        // What is theirs already, in another checkout, was taken by nobody.
+        const own = found(details["own"]);
+        const others = gone.filter((seat) => !own.includes(seat));
+        const said = [
+          others.length > 0 ? text("seatGone", { seats: names(others) }) : "",
+          own.length > 0 ? text("refusalSeatsYours", { seats: names(own) }) : "",
+        ];
+        return setTold({ title: said.join(" ").trim() });
       }
       const title = errorText(error).text;
       const instead = code === "SEAT_ORPHANED" ? found(details["alternative"]) : [];

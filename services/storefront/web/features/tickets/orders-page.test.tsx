@@ -11,7 +11,7 @@ beforeAll(async () => {
   await front.logIn();
 });
 beforeEach(() => localStorage.removeItem("onsale.refund.chk_1"));
-afterEach(() => expect(front.finish()).toEqual([]));
+afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 const listing = "GET /v1/orders";
