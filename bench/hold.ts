@@ -25,7 +25,7 @@ export const hold: Question = {
       "raw EVALSHA": pick(6_000, 2_000, 60),
       "gRPC, unary": pick(3_000, 800, 20),
       "gRPC, as the gateway does it": pick(4_000, 1_200, 20),
-      REST: pick(2_500, 600, 20),
+      REST: pick(6_000, 600, 20),
     };
     const askedLengths = pick<readonly number[]>(lengths, [1, 8], [1, 8]);
     const house = { seats: pick(60_000, 60_000, 6_000), sections: 8 };
@@ -44,7 +44,7 @@ export const hold: Question = {
         seen.set(key(...where), [...all(...where), measured]);
       };
       say("warming up");
-      const warmUp = (way: Way) => (way === "raw EVALSHA" ? pick(500, 500, 20) : pick(3_000, 1_000, 10));
+      const warmUp = (way: Way) => (way === "raw EVALSHA" ? pick(500, 500, 20) : pick(8_000, 1_000, 10));
       for (const way of ways)
         for (const { losers } of traffics)
           await holds.measure({ way, seatsPerHold: 1, losers, count: warmUp(way), processes: 2 });
@@ -159,21 +159,16 @@ export const hold: Question = {
     );
 
     const restCost = (traffic: string) => medianOf(all("REST", traffic, 1), ({ serverMicros }) => serverMicros);
-    const worst = traffics
-      .map(({ name }) => ({ name, ratio: ratioToRaw("REST", name, 1) }))
-      .reduce((a, b) => (b.ratio > a.ratio ? b : a));
     const eight = medianRatio(
       raw("all win", 8).map(({ micros }) => micros.get("valkey") ?? 0),
       raw("all win", 1).map(({ micros }) => micros.get("valkey") ?? 0),
     );
     const goals: Goal[] = [
-      {
-        goal: "REST hold, everything on, ≤ 20× the CPU of the raw EVALSHA (aim 12×)",
-        figure: traffics
-          .map(({ name }) => `${times(ratioToRaw("REST", name, 1))} (${shown(restCost(name))} µs) when ${name}`)
-          .join(", "),
-        reached: worst.ratio <= 20,
-      },
+      ...traffics.map(({ name }) => ({
+        goal: `REST hold, everything on, ${name}: ≤ 20× the CPU of the raw EVALSHA in the same traffic (aim 12×)`,
+        figure: `${times(ratioToRaw("REST", name, 1))} (${shown(restCost(name))} µs)`,
+        reached: ratioToRaw("REST", name, 1) <= 20,
+      })),
       {
         goal: "8 adjacent seats ≤ 1.3× the Valkey CPU of one",
         figure: times(eight),

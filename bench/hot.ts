@@ -19,7 +19,7 @@ export const hot: Question = {
     const counts: Partial<Record<Way, number>> = {
       "raw EVALSHA": pick(20_000, 6_000, 60),
       "gRPC, as the gateway does it": pick(6_000, 2_000, 20),
-      REST: pick(4_000, 800, 20),
+      REST: pick(8_000, 800, 20),
     };
     const ways = Object.keys(counts) as Way[];
     const rounds = pick(5, 2, 1);
@@ -31,7 +31,7 @@ export const hot: Question = {
       say("warming up");
       for (const way of ways)
         for (const { name: _, ...aim } of traffics)
-          await holds.measure({ way, seatsPerHold: 1, ...aim, count: pick(3_000, 1_000, 5) });
+          await holds.measure({ way, seatsPerHold: 1, ...aim, count: pick(8_000, 1_000, 5) });
       for (let round = 1; round <= rounds && (round === 1 || scope.seconds() < pick(60, 20, 60)); round++) {
         asked = round;
         say(`round ${round} of ${rounds}`);

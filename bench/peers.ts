@@ -63,7 +63,7 @@ export const peers: Question = {
     ]);
     const rounds = pick(5, 1, 1);
     let asked = 0;
-    const count = pick(1_500, 400, 20);
+    const count = pick(4_000, 400, 20);
     const house = { seats: pick(60_000, 60_000, 3_000), sections: 8 };
     const stops: (() => Promise<unknown>)[] = [];
     try {
@@ -150,7 +150,7 @@ export const peers: Question = {
       // It can't know who loses.
       const canTake = (shop: RunningShop, { losers }: Traffic) => shop.variant !== "nothing" || losers === 0;
       say("warming up");
-      const warm = pick(1_500, 400, 5);
+      const warm = pick(4_000, 400, 5);
       for (const { losers } of traffics.slice(0, 2)) {
         await measureOurs({ losers }, warm);
         for (const shop of started) if (canTake(shop, { losers })) await measurePeer(shop, { losers }, warm);

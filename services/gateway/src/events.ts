@@ -136,7 +136,8 @@ export function eventRoutes({ catalog, seats }: Services, live: LiveSeats, answe
         limits: ["anonymous"],
         answers: {
           200: {
-            description: "Each with how many events have it. A city is there once, in one of the ways it is written.",
+            description:
+              "Each with how many events have it; what is over is not counted. A city is there once, in one of the ways it is written.",
             schema: schema.eventFacets,
             headers: versionHeaders,
           },

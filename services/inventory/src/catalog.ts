@@ -53,6 +53,8 @@ const mostPerPage = 100;
 const mostOwnPerPage = 500;
 const longestReason = 200;
 const mostClaimsAtOnce = 1_000;
+/** So long after its start an event is over. */
+const eventMs = 24 * 60 * 60 * 1000;
 const mostWords = 10;
 
 export function createCatalog({ store, events, generations, now }: CatalogDependencies) {
@@ -246,8 +248,8 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       return { events: page, nextCursor };
     },
 
-    /** The cities and currencies of published events, those of most events first. */
-    facets: () => store.eventFacets(),
+    /** The cities and currencies of published events that are not over, those of most events first. */
+    facets: () => store.eventFacets(now() - eventMs),
   };
 }
 

@@ -481,13 +481,13 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
         return found.map(eventFrom);
       }),
 
-    /** How many published events there are in each city and each currency; most first. */
-    eventFacets: (): Promise<{ cities: Facet[]; currencies: Facet[] }> =>
+    /** How many published events that start at this time or later there are in each city and each currency; most first. */
+    eventFacets: (fromMs: number): Promise<{ cities: Facet[]; currencies: Facet[] }> =>
       asked(async () => {
         const count = async (key: string, value: string): Promise<Facet[]> => {
           const found = await events
             .aggregate<{ value: string; events: number }>([
-              { $match: { status: "published" } },
+              { $match: { status: "published", startsAtMs: { $gte: fromMs } } },
               // Of a city that is written in several ways, one.
               { $group: { _id: key, value: { $min: value }, events: { $sum: 1 } } },
               { $sort: { events: -1, _id: 1 } },
