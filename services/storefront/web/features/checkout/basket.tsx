@@ -116,7 +116,7 @@ export function BasketStrip() {
         onClick={() => ended && forget(data.checkoutId)}
         className="flex min-h-11 flex-wrap items-center justify-center gap-x-3 text-sm font-semibold"
       >
-        <span>{text(said[data.status])}</span>
+        <span className={ended ? "" : "max-sm:underline max-sm:underline-offset-4"}>{text(said[data.status])}</span>
         {data.status === "held" ? <Countdown untilMs={deadline} /> : undefined}
         {ended ? undefined : <span className="underline underline-offset-4 max-sm:hidden">{text("basketGo")}</span>}
       </Link>

@@ -5,7 +5,7 @@ import { answered, api, type Order } from "../../api/client.js";
 import { dateAndTime, money } from "../../format.js";
 import { useSession } from "../../session.js";
 import { useText } from "../../text.js";
-import { Button } from "../../ui/button.js";
+import { Button, ButtonLink } from "../../ui/button.js";
 import { Empty, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
 import { useLoggedIn } from "../account/log-in-page.js";
@@ -38,7 +38,12 @@ export function OrdersPage() {
       ) : !found ? (
         <Skeleton className="h-40" />
       ) : found.length === 0 ? (
-        <Empty title={text("noOrdersTitle")}>{text("noOrdersText")}</Empty>
+        <Empty title={text("noOrdersTitle")}>
+          <p>{text("noOrdersText")}</p>
+          <ButtonLink to="/" className="mt-4">
+            {text("toConcerts")}
+          </ButtonLink>
+        </Empty>
       ) : (
         <ul className="grid gap-4">
           {found.map((order) => (

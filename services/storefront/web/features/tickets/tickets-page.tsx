@@ -16,6 +16,18 @@ export const seatText = (text: ReturnType<typeof useText>, seat: Ticket["seat"])
     ? text("seatName", { section: seat.section, row: seat.row, number: seat.number })
     : text("placeName", { section: seat.section });
 
+const bySeat = new Intl.Collator("en", { numeric: true });
+
+/** Orders as they come, the tickets of each by their seats. */
+function inOrder(tickets: readonly Ticket[]): readonly Ticket[] {
+  const orders = [...new Set(tickets.map(({ checkoutId }) => checkoutId))];
+  return orders.flatMap((order) =>
+    tickets
+      .filter(({ checkoutId }) => checkoutId === order)
+      .sort((a, b) => bySeat.compare(a.seat.seatId, b.seat.seatId)),
+  );
+}
+
 export function TicketsPage() {
   const text = useText();
   useLoggedIn();
@@ -36,7 +48,7 @@ export function TicketsPage() {
     },
     getNextPageParam: (last) => last.nextCursor,
   });
-  const found = tickets.data?.pages.flatMap((page) => page.tickets);
+  const found = tickets.data && inOrder(tickets.data.pages.flatMap((page) => page.tickets));
   return (
     <div className="grid gap-6">
       <Title page={text("ticketsTitle")}>{text("ticketsTitle")}</Title>
