@@ -2,7 +2,7 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import { checkDraft, checkStart, draftChanged, readRevision, withCapacities, writeRevision } from "./draft.js";
-import { cityKey, type EventSearch, type EventSort, placeOf, readCursor, writeCursor } from "./event-search.js";
+import { cityKey, type EventSearch, placeOf, readCursor, writeCursor } from "./event-search.js";
 import {
   type EventRecord,
   type EventStatus,
@@ -29,20 +29,9 @@ export interface CatalogDependencies {
   readonly now: () => number;
 }
 
-export interface EventQuery {
+export interface EventQuery extends Omit<EventSearch, "words" | "after"> {
   readonly query: string;
-  readonly city: string;
-  readonly fromMs: number;
-  readonly toMs: number;
-  /** Empty: any; but a price needs one. */
-  readonly currency: string;
-  /** In the currency's minor unit. 0: open. */
-  readonly priceFrom: number;
-  readonly priceTo: number;
-  readonly sort: EventSort;
   readonly cursor: string;
-  /** 0: 20. */
-  readonly limit: number;
 }
 
 export type Catalog = ReturnType<typeof createCatalog>;

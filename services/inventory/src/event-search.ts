@@ -36,12 +36,13 @@ export interface EventSearch {
   /** 0: open. */
   readonly fromMs: number;
   readonly toMs: number;
-  /** Empty: any. */
+  /** Empty: any; but a price needs one. */
   readonly currency: string;
   /** One of the event's price tiers lies between them, both included, in the currency's minor unit. 0: open. */
   readonly priceFrom: number;
   readonly priceTo: number;
   readonly sort: EventSort;
+  /** How many at most; asked from outside, 0 means 20. */
   readonly limit: number;
   readonly after: SearchPlace | undefined;
 }

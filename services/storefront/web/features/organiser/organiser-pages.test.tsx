@@ -31,6 +31,16 @@ afterEach(async () => expect(await front.finish()).toEqual([]));
 afterAll(() => front.api.stop());
 
 const listing = "GET /v1/organiser/events";
+const seatMap = () =>
+  front.api.on("GET /v1/events/{eventId}/seats", {
+    status: 200,
+    body: {
+      eventId: "evt_1",
+      layoutVersion: "v1",
+      seatCount: 0,
+      sections: [{ id: "GA", name: "Floor", tier: "T1", capacity: 100, generalAdmission: true, rows: [] }],
+    },
+  });
 
 describe("the organiser's events", () => {
   it("are not asked for by who is no organiser; who was one until now is told by the API", async () => {
@@ -102,15 +112,7 @@ describe("a new event", () => {
     await screen.findByText("No connection");
     front.api.on(creating, { status: 201, body: { ...draft(), sections: undefined } });
     front.api.on("GET /v1/organiser/events/{eventId}", { status: 200, body: draft() });
-    front.api.on("GET /v1/events/{eventId}/seats", {
-      status: 200,
-      body: {
-        eventId: "evt_1",
-        layoutVersion: "v1",
-        seatCount: 0,
-        sections: [{ id: "GA", name: "Floor", tier: "T1", capacity: 100, generalAdmission: true, rows: [] }],
-      },
-    });
+    seatMap();
     await user.clear(screen.getByLabelText("City"));
     await user.type(screen.getByLabelText("City"), "Halle");
     await user.click(save);
@@ -174,16 +176,6 @@ describe("a draft", () => {
     body: { ...evening, ...more },
     headers: { ETag: `"${revision}"` },
   });
-  const seatMap = () =>
-    front.api.on("GET /v1/events/{eventId}/seats", {
-      status: 200,
-      body: {
-        eventId: "evt_1",
-        layoutVersion: "v1",
-        seatCount: 0,
-        sections: [{ id: "GA", name: "Floor", tier: "T1", capacity: 100, generalAdmission: true, rows: [] }],
-      },
-    });
   const city = () => screen.getByLabelText<HTMLInputElement>("City");
   const retype = async (user: ReturnType<typeof front.open>, value: string) => {
     await user.clear(city());
