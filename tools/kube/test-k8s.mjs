@@ -6,7 +6,7 @@
 // The images must be in the cluster (npm run images -- --load).
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -664,6 +664,6 @@ for (const line of [
 ])
   say(`Not shown here: ${line}.`);
 say(failed === 0 ? "everything as promised" : `${failed} failed`);
-writeFileSync(join(root, options.log), `${kept.join("\n")}\n`);
+writeFileSync(resolve(root, options.log), `${kept.join("\n")}\n`);
 if (!options.keep) await cleanUp();
 process.exit(failed === 0 ? 0 : 1);
