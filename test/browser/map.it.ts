@@ -53,7 +53,7 @@ describe.skipIf(chromiumPath === undefined)(`the seat map${needsChromium}`, () =
         return seen.size;
       });
     await expect.poll(colours, { timeout: 20_000 }).toBeGreaterThan(4);
-    // Too far away for seats and names: what is drawn in ink is the shape of the price, for those who don't tell colours apart.
+    // Too far away for seats: what is drawn in ink is, but for a name, the shape of the price, for those who don't tell colours apart.
     const inked = await map.evaluate((canvas: HTMLCanvasElement) => {
       const probe = document.body.appendChild(document.createElement("span"));
       probe.style.color = "var(--ink)";

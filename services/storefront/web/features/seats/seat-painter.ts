@@ -86,6 +86,9 @@ const grains = { few: 12, many: 4, mostFew: 8_000 } as const;
 /** From this scale on seats are drawn themselves. */
 const nearScale = 9;
 const labelScale = 20;
+/** A section of so many pixels bears its name, also where there is no room for it above its seats. */
+const leastNamed = { width: 24, height: 36 } as const;
+const plate = { height: 14, font: 11 } as const;
 /** Pixels that the stage is high at least. */
 export const stageLeast = 18;
 /** More picked seats than these, as an organiser takes them, are no pins on the map but an area. */
@@ -326,6 +329,16 @@ export function createPainter(canvas: HTMLCanvasElement, plan: SeatPlan, tiers: 
           context.fillStyle = palette.ink;
           context.font = `600 ${Math.max(8, Math.min(14, space * 0.62))}px system-ui, sans-serif`;
           context.fillText(section.id, x + w / 2, y + space / 2, w + view.scale);
+        } else if (w >= leastNamed.width && h - space >= leastNamed.height) {
+          // Too far away for its heading: on a plate at its upper edge, above and between the shapes.
+          context.font = `600 ${plate.font}px system-ui, sans-serif`;
+          const wide = Math.min(w, context.measureText(section.id).width + 8);
+          context.fillStyle = palette.paper;
+          context.beginPath();
+          context.roundRect(x + (w - wide) / 2, y + space, wide, plate.height, [0, 0, 4, 4]);
+          context.fill();
+          context.fillStyle = palette.ink;
+          context.fillText(section.id, x + w / 2, y + space + plate.height / 2, wide - 4);
         }
       }
       if (view.scale >= nearScale) {
