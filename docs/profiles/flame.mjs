@@ -29,7 +29,7 @@ function merge(ids) {
 function nameOf({ functionName, url }) {
   const place = url
     .replace(/^.*node_modules\//, "")
-    .replace(/^file:.*\/(services|kit|proto|workflows)\//, "$1/")
+    .replace(/^file:.*\/(services|kit|proto|workflows|bench)\//, "$1/")
     .replace(/^node:internal\//, "node:");
   return `${functionName || "(anonymous)"}${place ? ` · ${place}` : ""}`;
 }
