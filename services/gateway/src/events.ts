@@ -137,7 +137,7 @@ export function eventRoutes({ catalog, seats }: Services, live: LiveSeats, answe
         answers: {
           200: {
             description:
-              "Each with how many events have it; what is over is not counted. A city is there once, in one of the ways it is written.",
+              "Each with how many events have it that begin today (UTC) or later. A city is there once, in one of the ways it is written.",
             schema: schema.eventFacets,
             headers: versionHeaders,
           },

@@ -318,12 +318,7 @@ export const eventSearch = z
     if (priceFrom !== undefined && priceTo !== undefined && priceFrom > priceTo)
       say("priceTo", "must not be less than priceFrom");
   });
-const facet = z.object({
-  value: z.string(),
-  events: z
-    .int()
-    .meta({ description: "Published events that have it, those that began more than a day ago left out." }),
-});
+const facet = z.object({ value: z.string(), events: z.int().meta({ description: "Published events that have it." }) });
 export const eventFacets = z
   .object({ cities: z.array(facet), currencies: z.array(facet) })
   .meta({ id: "EventFacets", description: "Those with the most events first." });

@@ -42,8 +42,7 @@ const mostPerPage = 100;
 const mostOwnPerPage = 500;
 const longestReason = 200;
 const mostClaimsAtOnce = 1_000;
-/** So long after its start an event is over. */
-const eventMs = 24 * 60 * 60 * 1000;
+const dayMs = 24 * 60 * 60 * 1000;
 const mostWords = 10;
 
 export function createCatalog({ store, events, generations, now }: CatalogDependencies) {
@@ -237,8 +236,8 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       return { events: page, nextCursor };
     },
 
-    /** The cities and currencies of published events that are not over, those of most events first. */
-    facets: () => store.eventFacets(now() - eventMs),
+    /** The cities and currencies of published events that begin today (in UTC, as days are searched) or later, those of most events first. */
+    facets: () => store.eventFacets(now() - (now() % dayMs)),
   };
 }
 

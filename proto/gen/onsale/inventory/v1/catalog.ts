@@ -352,7 +352,7 @@ export interface GetEventFacetsResponse {
 export interface EventFacet {
   /** As it is written in an event. */
   value: string;
-  /** Published events that have it and are not over. */
+  /** Published events that have it. */
   events: number;
 }
 
@@ -3283,7 +3283,7 @@ export const CatalogServiceService = {
       Buffer.from(SearchEventsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): SearchEventsResponse => SearchEventsResponse.decode(value),
   },
-  /** What published events can be narrowed by. Those that began more than a day ago are not counted. */
+  /** What published events can be narrowed by. Those that began before today (UTC) are not counted. */
   getEventFacets: {
     path: "/onsale.inventory.v1.CatalogService/GetEventFacets" as const,
     requestStream: false as const,
@@ -3384,7 +3384,7 @@ export interface CatalogServiceServer extends UntypedServiceImplementation {
   getEvent: handleUnaryCall<GetEventRequest, GetEventResponse>;
   /** Published events in the order that is asked for, page by page. */
   searchEvents: handleUnaryCall<SearchEventsRequest, SearchEventsResponse>;
-  /** What published events can be narrowed by. Those that began more than a day ago are not counted. */
+  /** What published events can be narrowed by. Those that began before today (UTC) are not counted. */
   getEventFacets: handleUnaryCall<GetEventFacetsRequest, GetEventFacetsResponse>;
   /** The seats in layout order: the order of the bits in GetSeatStates. */
   getLayout: handleUnaryCall<GetLayoutRequest, GetLayoutResponse>;
@@ -3488,7 +3488,7 @@ export interface CatalogServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: SearchEventsResponse) => void,
   ): ClientUnaryCall;
-  /** What published events can be narrowed by. Those that began more than a day ago are not counted. */
+  /** What published events can be narrowed by. Those that began before today (UTC) are not counted. */
   getEventFacets(
     request: GetEventFacetsRequest,
     callback: (error: ServiceError | null, response: GetEventFacetsResponse) => void,

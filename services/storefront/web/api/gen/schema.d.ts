@@ -1127,12 +1127,12 @@ export interface components {
         EventFacets: {
             cities: {
                 value: string;
-                /** @description Published events that have it, those that began more than a day ago left out. */
+                /** @description Published events that have it. */
                 events: number;
             }[];
             currencies: {
                 value: string;
-                /** @description Published events that have it, those that began more than a day ago left out. */
+                /** @description Published events that have it. */
                 events: number;
             }[];
         };
@@ -3180,7 +3180,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Each with how many events have it; what is over is not counted. A city is there once, in one of the ways it is written. */
+            /** @description Each with how many events have it that begin today (UTC) or later. A city is there once, in one of the ways it is written. */
             200: {
                 headers: {
                     /** @description Changes with the content; send it as If-None-Match and get 304 while nothing has changed. */

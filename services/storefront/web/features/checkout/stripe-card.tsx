@@ -73,13 +73,12 @@ export function StripeCard({ publishableKey, amount, currency, label, busy, over
     try {
       const { error: fault } = await elements.submit();
       // What is wrong in the form is said in the form.
-      if (fault)
-        return fault.type === "validation_error" ? undefined : setProblem(fault.message ?? text("cardFormFailed"));
+      if (fault) return fault.type === "validation_error" ? undefined : setProblem(fault.message ?? text("errorTitle"));
       const { paymentMethod, error } = await stripe.createPaymentMethod({ elements });
       if (paymentMethod) onMethod(paymentMethod.id);
-      else setProblem(error.message ?? text("cardFormFailed"));
+      else setProblem(error.message ?? text("errorTitle"));
     } catch {
-      setProblem(text("cardFormFailed"));
+      setProblem(text("errorTitle"));
     } finally {
       setAsking(false);
     }
