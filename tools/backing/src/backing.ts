@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { Env, StartedProcess } from "./child-process.js";
 import { messageOf } from "./child-process.js";
 import { freePort } from "./ports.js";
+import type { ServerName } from "./programs.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import { pingMongodb, pingRedis, pingTemporal, startMongodb, startTemporal, startValkey } from "./servers.js";
 
@@ -29,8 +30,6 @@ export interface BackingOptions {
   readonly onLine?: ((server: ServerName, line: string) => void) | undefined;
   readonly onUnexpectedExit?: ((server: ServerName, how: string) => void) | undefined;
 }
-
-export type ServerName = "valkey" | "mongodb" | "temporal";
 
 export interface Backing {
   readonly redisUrl: string;

@@ -5,7 +5,7 @@ import { Connection } from "@temporalio/client";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { type Env, type StartedProcess, startProcess } from "./child-process.js";
-import { mongodbCommand, temporalCommand, valkeyCommand } from "./programs.js";
+import { serverProgram } from "./programs.js";
 
 export interface ServerOptions {
   readonly port: number;
@@ -23,7 +23,7 @@ export interface ValkeyOptions extends ServerOptions {
 
 export async function startValkey({ port, dataDir, env, keepsData, ...hooks }: ValkeyOptions): Promise<StartedProcess> {
   await mkdir(dataDir, { recursive: true });
-  const program = valkeyCommand(env);
+  const program = serverProgram("valkey");
   const durability = keepsData ? ["--appendonly", "yes", "--appendfsync", "everysec"] : ["--appendonly", "no"];
   return await startProcess({
     name: "valkey",
@@ -45,7 +45,7 @@ export async function startMongodb({ port, dataDir, env, ...hooks }: ServerOptio
   const config = join(dataDir, "secantusd.toml");
   // An empty file of ours, so that it reads no other from the person's home.
   await writeFile(config, "");
-  const program = mongodbCommand();
+  const program = serverProgram("mongodb");
   return await startProcess({
     name: "mongodb",
     command: program.command,
@@ -94,7 +94,7 @@ export async function startTemporal({
   ...hooks
 }: TemporalOptions): Promise<StartedProcess> {
   await mkdir(dataDir, { recursive: true });
-  const program = temporalCommand(env);
+  const program = serverProgram("temporal");
   const codec = uiCodecUrl === undefined ? [] : ["--ui-codec-endpoint", uiCodecUrl];
   const ui = uiPort === undefined ? ["--headless"] : ["--ui-port", String(uiPort), ...codec];
   const limits = dynamicConfig.flatMap((setting) => ["--dynamic-config-value", setting]);
