@@ -1,6 +1,7 @@
 // The three embedded servers, one function each: how it is started, and how we know that it serves.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { TemporalConnection } from "@onsale/kit/temporal";
 import { Connection } from "@temporalio/client";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
@@ -106,7 +107,7 @@ export async function startTemporal({
     args: [...program.args, "server", "start-dev", "--ip", "127.0.0.1", "--port", String(port), ...ui, "--db-filename", join(dataDir, "temporal.db"), "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", keepsData ? "synchronous=NORMAL" : "synchronous=OFF", "--log-level", "error", ...limits, ...timeSkipping],
     env: { PATH: env["PATH"], HOME: dataDir, ...program.env },
     cwd: dataDir,
-    ready: () => pingTemporal(`127.0.0.1:${port}`),
+    ready: () => pingTemporal({ address: `127.0.0.1:${port}` }),
     readyWithinSeconds: 60,
     stopWithinSeconds: 15,
     ...hooks,
@@ -140,11 +141,11 @@ export async function pingMongodb(uri: string): Promise<void> {
   }
 }
 
-export async function pingTemporal(address: string): Promise<void> {
-  const connection = await Connection.connect({ address, connectTimeout: 2_000 });
+export async function pingTemporal(to: TemporalConnection, namespace = "default"): Promise<void> {
+  const connection = await Connection.connect({ ...to, connectTimeout: 2_000 });
   try {
     await connection.withDeadline(Date.now() + 2_000, () =>
-      connection.workflowService.describeNamespace({ namespace: "default" }),
+      connection.workflowService.describeNamespace({ namespace }),
     );
   } finally {
     await connection.close();

@@ -20,7 +20,7 @@ describe("the backing that vitest shares", () => {
     const { redisUrl, mongodbUri, temporalAddress } = inject("backing");
     await pingRedis(redisUrl);
     await pingMongodb(mongodbUri);
-    await pingTemporal(temporalAddress);
+    await pingTemporal({ address: temporalAddress });
   });
 
   it("knows the search attributes that the workflows use", async () => {

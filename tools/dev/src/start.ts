@@ -22,7 +22,7 @@ const usage = `npm start -- [options]
   --quiet          after the start, shows warnings and errors only
 
 TEMPORAL_ADDRESS, REDIS_URL, MONGODB_URI and STRIPE_SECRET_KEY in the environment replace the embedded part.
-With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: OTEL_* (traces), PAYLOAD_ENCRYPTION_KEYS, LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, STRIPE_WEBHOOK_SECRET.
+With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: OTEL_* (traces), PAYLOAD_ENCRYPTION_KEYS, LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_TLS_*, TEMPORAL_API_KEY, TEMPORAL_API_KEY_FILE, STRIPE_WEBHOOK_SECRET.
 `;
 const firstRestartMs = 500;
 const slowestRestartMs = 30_000;
