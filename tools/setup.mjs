@@ -127,10 +127,11 @@ async function provideServers({ given }) {
   const programs = { python: await findLauncher(), servers: {} };
   for (const [name, server] of Object.entries(servers)) {
     const { chosen, passedOver } = await chooseFromPath(server, process.env.PATH ?? "");
-    if (!chosen && !given[server.setting]) await installServer(name, server);
+    const needed = !chosen && !given[server.setting];
+    if (needed) await installServer(name, server);
     const program = chosen
       ? { ...chosen, args: [], env: {}, files: [chosen.command], from: "PATH" }
-      : { ...(await pinnedProgram(name, server)), from: "pinned" };
+      : { ...(await pinnedProgram(name, server, needed)), from: "pinned" };
     programs.servers[name] = { ...program, passedOver };
   }
   const file = join(cache, "programs.json");
@@ -138,8 +139,8 @@ async function provideServers({ given }) {
   renameSync(`${file}.new`, file); // somebody may read it at this moment
 }
 
-/** Without a version where it is not installed. */
-async function pinnedProgram(name, server) {
+/** Without a version where it is not needed, and so perhaps not installed. */
+async function pinnedProgram(name, server, needed) {
   const folder = join(cache, "py", name);
   const file = join(folder, server.pinned);
   if (name === "mongodb") {
@@ -155,7 +156,7 @@ async function pinnedProgram(name, server) {
     };
   }
   const program = { command: file, args: [], env: {}, files: [file] };
-  if (!existsSync(file)) return program;
+  if (!needed) return program;
   const { said, problem } = await ask(file, ["--version"], 60);
   const { version, refusal } = said === undefined ? { refusal: problem } : judge(server, said);
   if (refusal === undefined) return { ...program, version };

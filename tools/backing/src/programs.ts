@@ -11,7 +11,7 @@ export interface ServerProgram {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
-  /** By its own words, as "Redis 7.0.15"; undefined where it is not installed, because the environment named a server to use. */
+  /** By its own words, as "Redis 7.0.15"; undefined where it was not needed, because the environment named a server to use. */
   readonly version?: string;
   readonly from: "PATH" | "pinned";
   /** Files of it, whose absence means that it is gone. */
