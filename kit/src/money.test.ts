@@ -40,7 +40,8 @@ describe("what is typed", () => {
     expect(["49.50", "49,5", "49", "0"].map((text) => readAmount(text, "EUR"))).toEqual([4950, 4950, 4900, 0]);
     expect(["1.25", "1.250", "1,005"].map((text) => readAmount(text, "KWD"))).toEqual([1250, 1250, 1005]);
     expect(["15000", "15000.00"].map((text) => readAmount(text, "HUF"))).toEqual([1_500_000, 1_500_000]);
-    for (const text of ["", "-1", "1e3", "1.500,00", "1 000", ".5", "1."]) expect(readAmount(text, "KWD")).toBe(undefined);
+    for (const text of ["", "-1", "1e3", "1.500,00", "1 000", ".5", "1."])
+      expect(readAmount(text, "KWD")).toBe(undefined);
   });
 
   it("is the same again when it is written, in every currency", () => {
