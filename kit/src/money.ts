@@ -42,8 +42,8 @@ export function tellPriceFault(fault: PriceFault, currency: string): string {
     case "too small":
       return `is less than ${show(fault.least)} (${fault.least} in minor units), below which nothing can be charged`;
     case "too large":
-      return `is more than ${show(fault.most)} (${fault.most} in minor units), the most that can be charged at once`;
+      return `is more than ${show(fault.most)} (${fault.most} in minor units), the most that one charge can be`;
     case "basket too large":
-      return `is too much: ${fault.pieces} of them would cost more than ${show(fault.most)}, the most that can be charged at once`;
+      return `is too much: ${fault.pieces} of them would cost more than ${show(fault.most)}, the most that one charge can be`;
   }
 }

@@ -318,6 +318,13 @@ export const eventSearch = z
       void context.addIssue({ code: "custom", path: [parameter], message });
     if ((priceFrom !== undefined || priceTo !== undefined) && currency === undefined)
       say("currency", "must be given with a price, since amounts of two currencies can't be compared");
+    const most = currencies.get(currency ?? "")?.most ?? mostInAny;
+    for (const [name, price] of [
+      ["priceFrom", priceFrom],
+      ["priceTo", priceTo],
+    ] as const)
+      if (price !== undefined && price > most)
+        say(name, `must be at most ${most}: no seat can cost more in that currency`);
     if (priceFrom !== undefined && priceTo !== undefined && priceFrom > priceTo)
       say("priceTo", "must not be less than priceFrom");
   });
@@ -479,7 +486,8 @@ export const newEvent = z
     const charged = currencies.get(code);
     if (!charged) return;
     for (const [at, { amount: price }] of tiers.entries()) {
-      const fault = priceFault(price, seatsPerPerson, charged);
+      // Of what is no amount at all it is said already.
+      const fault = price < 1 || price > mostInAny ? undefined : priceFault(price, seatsPerPerson, charged);
       if (fault)
         context.addIssue({ code: "custom", path: ["tiers", at, "amount"], message: tellPriceFault(fault, code) });
     }
