@@ -19,23 +19,10 @@ export interface Currency {
   readonly most: number;
 }
 
-/** Stripe's minimum in each, for accounts that are paid out in it. In units, not minor ones. */
+/** Stripe's minimum in each, in units. An account that is paid out in another currency may need a little more: 50 yen are 0.33 dollars. */
 const stripesLeast: Readonly<Record<string, number>> = {
-  ...{
-    AED: 2,
-    AUD: 0.5,
-    CAD: 0.5,
-    CHF: 0.5,
-    CZK: 15,
-    DKK: 2.5,
-    EUR: 0.5,
-    GBP: 0.3,
-    HKD: 4,
-    HUF: 175,
-    JPY: 50,
-    MXN: 10,
-  },
-  ...{ MYR: 2, NOK: 3, NZD: 0.5, PLN: 2, RON: 2, SEK: 3, SGD: 0.5, THB: 10, USD: 0.5 },
+  ...{ AED: 2, AUD: 0.5, CAD: 0.5, CHF: 0.5, CZK: 15, DKK: 2.5, EUR: 0.5, GBP: 0.3, HKD: 4, HUF: 175, JPY: 50 },
+  ...{ MXN: 10, MYR: 2, NOK: 3, NZD: 0.5, PLN: 2, RON: 2, SEK: 3, SGD: 0.5, THB: 10, USD: 0.5 },
 };
 
 /**
@@ -69,8 +56,8 @@ const threeDecimal = new Set("BHD JOD KWD OMR TND".split(" "));
 const wholeInHundredths = new Set(["ISK", "UGX"]);
 
 /**
- * Eight digits, but for these. Of Stripe's pages some allow more with most cards (twelve digits, nine with American Express); this is
- * what all of them allow.
+ * Eight digits, but for these: what that page allows whatever the payment method. With most cards it allows twelve, with American
+ * Express nine, which an order of more than that in IDR or COP can't be paid by.
  */
 const mostDigits = 8;
 const moreDigits: Readonly<Record<string, number>> = { COP: 10, IDR: 12, INR: 9 };
