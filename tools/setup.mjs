@@ -284,13 +284,14 @@ async function build() {
   await step("Bundling the workflows", process.execPath, [join(root, "workflows/dist/bundle.js")], process.env);
 }
 
-/** The storefront's pages, when a file of theirs is newer than what was built. */
+/** The storefront's pages, when a file of theirs is newer than what was built; of kit, they have what money is read and written by. */
 async function buildPages() {
   const storefront = join(root, "services/storefront");
   const built = join(storefront, "dist-web/index.html");
   const sources = readdirSync(join(storefront, "web"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
+    .concat(["currencies.ts", "money.ts"].map((name) => join(root, "kit/src", name)))
     .concat(join(storefront, "vite.config.ts"), join(root, "package-lock.json"));
   const newest = Math.max(...sources.map((file) => statSync(file).mtimeMs));
   if (existsSync(built) && statSync(built).mtimeMs >= newest) return;

@@ -128,6 +128,8 @@ export async function openShop({
 interface LedgerEntry {
   readonly id: string;
   readonly status: string;
+  /** ISO 4217, in small letters. */
+  readonly currency: string;
   /** Minor units, these four. */
   readonly authorized: number;
   readonly captured: number;

@@ -57,6 +57,8 @@ test.each([
   [order({ amountRefunded: 5001 }), { seats: ["A-A-2"] }, "REFUND_TOO_LARGE"],
   [order(), { amount: 8001 }, "REFUND_TOO_LARGE"],
   [order(), { seats: ["B-B-1"] }, "SEAT_UNKNOWN"],
+  [order({ currency: "ISK" }), { amount: 1050 }, "REQUEST_INVALID"],
+  [order({ currency: "KWD" }), { amount: 1005 }, "REQUEST_INVALID"],
 ])("a refund that can't be: %#", (from, asked, code) => {
   expect(refundOf(from, asked, by)).toMatchObject({ code });
   expect(refundOf(from, asked, by)).toBeInstanceOf(DomainError);

@@ -1,4 +1,5 @@
 // Routes of what was bought: orders, their refunds, and tickets.
+import { currencies } from "@onsale/kit/currencies";
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
@@ -18,6 +19,7 @@ import { cache, type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
 import type { Temporal } from "./temporal.js";
+import { invalid } from "./validation.js";
 
 export interface OrderDependencies {
   readonly services: Services;
@@ -300,7 +302,7 @@ export async function orderFor(
   return order;
 }
 
-/** The refund that is asked for, or why it can't be: SEAT_UNKNOWN, REFUND_TOO_LARGE. */
+/** The refund that is asked for, or why it can't be: SEAT_UNKNOWN, REQUEST_INVALID, REFUND_TOO_LARGE. */
 export function refundOf(
   order: Order,
   { seats, amount }: z.output<typeof schema.newRefund>,
@@ -311,6 +313,11 @@ export function refundOf(
   if (foreign.length > 0)
     return new DomainError("SEAT_UNKNOWN", "Some of these seats are not part of the order.", { seats: foreign });
   const left = order.amount - order.amountRefunded;
+  const step = currencies.get(order.currency)?.step ?? 1;
+  if (amount !== undefined && amount !== left && amount % step !== 0)
+    return invalid([
+      { in: "body", pointer: "/amount", detail: `must be a multiple of ${step} in ${order.currency}, as at Stripe` },
+    ]);
   const wanted = amount ?? seats?.reduce((sum, seat) => sum + (prices.get(seat) ?? 0), 0) ?? left;
   if (left <= 0 || wanted > left)
     return new DomainError("REFUND_TOO_LARGE", "The refund is larger than what is left of the order.", {

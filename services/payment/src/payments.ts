@@ -1,6 +1,7 @@
 // A payment as we know it: its states, the legal moves between them, and what each request may do next. Pure.
 
 import { isDeepStrictEqual } from "node:util";
+import { currencies } from "@onsale/kit/currencies";
 import type { RefusalCode, RefusalDetails } from "@onsale/kit/errors";
 import { derivedHex64 } from "@onsale/kit/ids";
 
@@ -345,6 +346,9 @@ export function decideRefund(record: PaymentRecord | undefined, order: RefundOrd
       { left, currency: record.currency },
     );
   }
+  const step = currencies.get(record.currency)?.step ?? 1;
+  if (amount !== left && amount % step !== 0)
+    return refuse("REQUEST_INVALID", `In ${record.currency} only multiples of ${step} can be refunded.`, { step });
   return {
     kind: "reserve",
     refund: { refundId: order.refundId, requested: order.amount, amount, status: "open", generation: 0 },

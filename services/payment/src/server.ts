@@ -1,6 +1,8 @@
 // Transport only: gRPC messages in and out, checked before a use case sees them.
+import { chargeFault, currencies, mostInAny } from "@onsale/kit/currencies";
 import { DomainError } from "@onsale/kit/errors";
 import type { CallContext, ServiceHandlers } from "@onsale/kit/grpc";
+import { tellPriceFault } from "@onsale/kit/money";
 import { type Payment, type PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import { z } from "zod";
 import type { Charges } from "./charge.js";
@@ -12,26 +14,33 @@ import type { Store } from "./store.js";
 import type { Webhooks } from "./webhook.js";
 
 const id = z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, "must be 1 to 100 letters, digits, _ or -");
-/** Stripe takes eight digits at most. */
-const money = z.int().max(99_999_999, "is more than Stripe takes in one payment");
+const money = z.int().max(mostInAny, "is more than Stripe takes in one payment");
 
-const authorizeRequest = z.object({
-  checkoutId: id,
-  userId: id,
-  eventId: id,
-  attempt: z.int().min(1).max(100),
-  amount: money.min(1),
-  currency: z
-    .string()
-    .regex(/^[A-Za-z]{3}$/, "must be a currency of three letters")
-    .transform((text) => text.toUpperCase()),
-  paymentMethodId: z.string(),
-  description: z
-    .string()
-    .max(500)
-    .regex(/^\P{Cc}*$/u, "must not have control characters"),
-  returnUrl: z.url({ protocol: /^https?$/ }).max(2000),
-});
+const authorizeRequest = z
+  .object({
+    checkoutId: id,
+    userId: id,
+    eventId: id,
+    attempt: z.int().min(1).max(100),
+    amount: money.min(1),
+    currency: z
+      .string()
+      .transform((text) => text.toUpperCase())
+      .refine((code) => currencies.has(code), "must be a currency that Stripe takes"),
+    paymentMethodId: z.string(),
+    description: z
+      .string()
+      .max(500)
+      .regex(/^\P{Cc}*$/u, "must not have control characters"),
+    returnUrl: z.url({ protocol: /^https?$/ }).max(2000),
+  })
+  .superRefine(({ amount, currency: code }, context) => {
+    const currency = currencies.get(code);
+    const fault = currency && chargeFault(amount, currency);
+    // The least is Stripe's to say: it depends on what the account is paid out in, where ours is only a cautious guess.
+    if (fault && fault.reason !== "too small")
+      context.addIssue({ code: "custom", path: ["amount"], message: tellPriceFault(fault, code) });
+  });
 const paymentMethodId = /^pm_[A-Za-z0-9_]{1,200}$/;
 const captureRequest = z.object({ checkoutId: id });
 const cancelRequest = z.object({

@@ -1,5 +1,6 @@
 // What one request does to payments: reads rows, asks the pure rules, writes rows and events into a draft.
 import type { Stripe } from "stripe";
+import { checkPart } from "./amounts.js";
 import type { Books } from "./books.js";
 import { type BillingDetails, cardOfName, type Method, readCard, type TypedCard } from "./cards.js";
 import type { Draft } from "./drafts.js";
@@ -232,6 +233,7 @@ export function captureNamed(
   { amount, metadata }: { amount: number | undefined; metadata: MetadataChange | undefined },
 ): Done {
   const payment = paymentNamed(call, id);
+  if (amount !== undefined) checkPart(amount, payment.currency, "amount_to_capture");
   const charge = call.draft.get("charges", payment.latestChargeId ?? "");
   const changed = { ...payment, metadata: changedMetadata(payment.metadata, metadata) };
   return take(call, capturePayment(changed, charge, amount), payment);
@@ -299,6 +301,7 @@ export function createRefund(call: Call, { of, ...order }: NewRefund): Done {
       param: "payment_intent",
     });
   }
+  if (order.amount !== undefined) checkPart(order.amount, charge.currency, "amount");
   const step = refundCharge(charge, {
     ...order,
     id: call.newId("re"),

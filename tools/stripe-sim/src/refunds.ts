@@ -1,5 +1,6 @@
 // A refund's life: how much can be given back of a charge, and what becomes of it. Pure.
 // Source: https://docs.stripe.com/refunds and https://docs.stripe.com/api/refunds
+import { amountInWords } from "./amounts.js";
 import { behaviourOf } from "./cards.js";
 import type { Charge, Refusal } from "./payment-intents.js";
 
@@ -100,10 +101,4 @@ export function settleRefund(refund: Refund, charge: Charge): RefundStep {
     charge: { ...charge, amountRefunded: charge.amountRefunded - refund.amount },
     events: ["refund.updated", "refund.failed"],
   };
-}
-
-/** "$10.00", as Stripe's error messages have it. */
-export function amountInWords(minor: number, currency: string): string {
-  const format = new Intl.NumberFormat("en-US", { style: "currency", currency: currency.toUpperCase() });
-  return format.format(minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { accountId } from "./account-endpoints.js";
+import { amountInWords } from "./amounts.js";
 import { type Books, type Entry, pack, unpack } from "./books.js";
 import { answerControl, type ControlOptions, type RequestLog } from "./control.js";
 import { type Draft, openDraft } from "./drafts.js";
@@ -30,7 +31,6 @@ import { approvalPage, cardPage, messagePage, pageHeaders, readExpiry, safeRetur
 import { authenticate, type Call, createMethod, type Done } from "./payment-desk.js";
 import type { Payment } from "./payment-intents.js";
 import type { RateLimits } from "./rate-limits.js";
-import { amountInWords } from "./refunds.js";
 
 export interface ServerOptions {
   readonly books: Books;

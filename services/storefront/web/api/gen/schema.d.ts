@@ -1032,13 +1032,13 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1317,6 +1317,10 @@ export interface components {
              * @example 2027-05-01T18:00:00Z
              */
             offSaleAt?: string;
+            /**
+             * @description ISO 4217, and one that Stripe takes.
+             * @example EUR
+             */
             currency: string;
             /**
              * @description 8 by default.
@@ -1345,6 +1349,10 @@ export interface components {
                 /** @example standard */
                 id: string;
                 name: string;
+                /**
+                 * @description Of one seat, in the currency's minor unit as Stripe counts it: ISK and UGX in hundredths that are multiples of 100, BHD, JOD, KWD, OMR and TND in thousandths that are multiples of 10. One seat must be worth a charge at Stripe (0.50 EUR, 50 JPY), and seatsPerPerson of them may cost no more than one (999,999.99 EUR; IDR, INR and COP more). Elsewhere than in Stripe's own list the least is about a dollar.
+                 * @example 4950
+                 */
                 amount: number;
             }[];
             sections: (components["schemas"]["NewSectionOfRows"] | components["schemas"]["NewSectionOfEqualRows"] | components["schemas"]["NewGeneralAdmissionSection"])[];
@@ -1510,18 +1518,18 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amountRefunded: number;
@@ -1572,18 +1580,18 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amountRefunded: number;
@@ -1618,12 +1626,12 @@ export interface components {
                 reference: string;
                 status: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 captured: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 refunded: number;
@@ -1780,13 +1788,13 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1811,7 +1819,7 @@ export interface components {
             id: string;
             name: string;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1897,7 +1905,7 @@ export interface components {
             /** @enum {string} */
             status: "refunded" | "pending";
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount?: number;
@@ -1925,17 +1933,17 @@ export interface components {
             };
             revenue: {
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 gross: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 refunded: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 net: number;
@@ -1983,7 +1991,7 @@ export interface components {
                 at: number;
                 sold: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 revenue: number;
@@ -2047,18 +2055,18 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amountRefunded: number;
@@ -2119,7 +2127,7 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;

@@ -1,4 +1,5 @@
 // One order as the organiser sees it: whose, for what, what happened when; and giving its money back.
+import { currencies } from "@onsale/kit/currencies";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link } from "wouter";
@@ -202,7 +203,8 @@ function Refund({ order }: { order: OrderWithTimeline }) {
   const whole = chosen.length === open.length;
   const price = Math.min(left, whole ? left : chosen.reduce((sum, seat) => sum + seat.amount, 0));
   const wanted = typed.trim() === "" ? price : readPrice(typed, currency);
-  const fits = wanted !== undefined && wanted > 0 && wanted <= price;
+  const step = currencies.get(currency)?.step ?? 1;
+  const fits = wanted !== undefined && wanted > 0 && wanted <= price && wanted % step === 0;
   const show = (value: number) => money(value, currency, text.locale);
   const refund = useMutation({
     mutationFn: (attempt: string) =>

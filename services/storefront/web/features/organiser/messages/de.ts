@@ -192,7 +192,13 @@ export const organiserGerman: OrganiserMessages = {
   faultBeforeStart: "muss vor dem Beginn der Veranstaltung liegen",
   faultNotAfterStart: "darf nicht nach dem Beginn der Veranstaltung liegen",
   faultAfterOpening: "muss nach der Öffnung liegen",
+  faultCurrency: "muss eine Währung sein, in der abgebucht werden kann",
   faultPrice: "muss mehr als 0 sein, mit höchstens {digits} Stellen nach dem Komma",
+  faultPriceUneven: "muss ein Vielfaches von {step} sein",
+  faultPriceTooSmall: "muss mindestens {least} sein: Darunter kann nichts abgebucht werden",
+  faultPriceTooLarge: "darf höchstens {most} sein: Mehr kann nicht auf einmal abgebucht werden",
+  faultPriceBasket:
+    "ist zu viel: {count|ein Platz|# Plätze} in einem Warenkorb würden mehr als {most} kosten, und mehr kann nicht auf einmal abgebucht werden",
   faultTierId: "muss 1 bis 32 Zeichen aus A–Z, a–z, 0–9, _ und - haben",
   faultCode: "Der Code in Zeile {line} muss 4 bis 64 Zeichen haben.",
   faultCodeTwice: "Der Code in Zeile {line} ist derselbe wie in Zeile {before}.",

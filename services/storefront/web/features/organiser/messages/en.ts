@@ -189,7 +189,13 @@ export const organiserEnglish = {
   faultBeforeStart: "must be before the event starts",
   faultNotAfterStart: "must not be after the start of the event",
   faultAfterOpening: "must be after the opening",
+  faultCurrency: "must be a currency that can be charged",
   faultPrice: "must be more than 0, with at most {digits} digits after the point",
+  faultPriceUneven: "must be a multiple of {step}",
+  faultPriceTooSmall: "must be at least {least}: nothing below it can be charged",
+  faultPriceTooLarge: "must be at most {most}: more can’t be charged at once",
+  faultPriceBasket:
+    "is too much: {count|one seat|# seats} in one basket would cost more than {most}, and more can’t be charged at once",
   faultTierId: "must be 1 to 32 of A–Z, a–z, 0–9, _ and -",
   faultCode: "The code on line {line} must have 4 to 64 characters.",
   faultCodeTwice: "The code on line {line} is the same as on line {before}.",

@@ -192,7 +192,13 @@ export const organiserFrench: OrganiserMessages = {
   faultBeforeStart: "doit précéder le début de l’événement",
   faultNotAfterStart: "ne doit pas suivre le début de l’événement",
   faultAfterOpening: "doit suivre l’ouverture",
+  faultCurrency: "doit être une monnaie qui peut être débitée",
   faultPrice: "doit dépasser 0, avec {digits} décimales au plus",
+  faultPriceUneven: "doit être un multiple de {step}",
+  faultPriceTooSmall: "doit être d’au moins {least} : rien ne peut être débité en dessous",
+  faultPriceTooLarge: "doit être d’au plus {most} : rien ne peut être débité au-delà en une fois",
+  faultPriceBasket:
+    "est trop : {count|une place|# places} dans un panier coûteraient plus de {most}, le plus qui puisse être débité en une fois",
   faultTierId: "doit avoir 1 à 32 signes parmi A–Z, a–z, 0–9, _ et -",
   faultCode: "Le code de la ligne {line} doit avoir 4 à 64 signes.",
   faultCodeTwice: "Le code de la ligne {line} est le même qu’à la ligne {before}.",
