@@ -20,11 +20,11 @@ import {
   type PaymentRecord,
   type PaymentState,
   paymentStates,
-  type RefundEntry,
   stateOf,
   stripeKey,
   tombstone,
 } from "./payments.js";
+import type { RefundEntry } from "./refunds.js";
 
 const order: AuthorizeOrder = {
   checkoutId: "co_1",
