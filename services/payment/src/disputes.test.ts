@@ -40,6 +40,8 @@ describe("evidence", () => {
     const sent: DisputeSnapshot = { ...dispute, status: "under_review", submissions: 1 };
     expect(decideEvidence(sent, { customer_name: "A. Buyer" }, true)).toBe("answer");
     expect(decideEvidence(sent, { customer_name: "Another" }, true)).toBe("too_late");
+    const escalated: DisputeSnapshot = { ...dispute, submissions: 1 };
+    expect(decideEvidence(escalated, { customer_name: "A. Buyer" }, true)).toBe("send");
   });
 
   it("has one key for a change in whatever order it is written, and another for going back", () => {

@@ -87,8 +87,10 @@ export type EvidenceStep = "answer" | "send" | "too_late";
 /** What a request for evidence comes to; one that is fulfilled already is only answered. */
 export function decideEvidence(dispute: DisputeSnapshot, wanted: Evidence, submit: boolean): EvidenceStep {
   const isThere = isDeepStrictEqual({ ...dispute.evidence, ...wanted }, { ...dispute.evidence });
-  if (isThere && (!submit || dispute.submissions > 0)) return "answer";
-  return takesEvidence(dispute.status) ? "send" : "too_late";
+  const isOpen = takesEvidence(dispute.status);
+  // An inquiry that became a dispute asks again for what the bank was sent before.
+  if (isThere && (!submit || (dispute.submissions > 0 && !isOpen))) return "answer";
+  return isOpen ? "send" : "too_late";
 }
 
 /**

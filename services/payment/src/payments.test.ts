@@ -272,6 +272,8 @@ describe("refund", () => {
     const both = { ...disputed("needs_response"), amountRefunded: 2_000, state: "partially_refunded" as const };
     expect(decideRefund(both, ask, true)).toMatchObject({ code: "PAYMENT_STATE_CONFLICT", details: { left: 0 } });
     expect(decideRefund(both, { ...ask, amount: 3_001 }, true)).toMatchObject({ code: "REFUND_TOO_LARGE" });
+    const all = { ...both, amountRefunded: 5_000, state: "refunded" as const };
+    expect(decideRefund(all, { ...ask, amount: 0 }, true)).toMatchObject({ code: "REFUND_TOO_LARGE" });
   });
   it("takes the refunds' word before the charge's sum, and a released authorization for none", () => {
     const refunds = [

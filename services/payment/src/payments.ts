@@ -339,7 +339,7 @@ export function decideRefund(record: PaymentRecord | undefined, order: RefundOrd
   if (open[0] && (order.amount === 0 || amount > left)) return { kind: "send", refund: open[0] };
   if (amount > left || amount === 0) {
     if (!fresh) return { kind: "look" };
-    if (disputed > 0 && amount <= record.amountCaptured - promised)
+    if (disputed > 0 && promised < record.amountCaptured && amount <= record.amountCaptured - promised)
       return refuse(
         "PAYMENT_STATE_CONFLICT",
         "The buyer's bank disputes this payment, so this money can't be refunded: the bank decides whose it is.",

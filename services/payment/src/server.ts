@@ -120,7 +120,7 @@ const statuses: Readonly<Record<PaymentState, PaymentStatus>> = {
   refunded: PaymentStatus.REFUNDED,
 };
 
-/** Undefined: no payment of ours ever has it. */
+/** Throws REQUEST_INVALID for what no payment of ours ever has. */
 const stateOfStatus = (status: string): PaymentState => {
   const found = Object.entries(statuses).find(([, each]) => each === status);
   if (!found) throw new DomainError("REQUEST_INVALID", `The request is not valid: statuses can't have ${status}.`);
