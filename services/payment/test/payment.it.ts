@@ -388,10 +388,10 @@ describe("refund refuses", () => {
     expect(again).toMatchObject({ amount: 5_000 });
   });
 
-  it("the repetition, too, when it came back just between our two questions to Stripe", async () => {
+  it("the repetition, too, when it comes back while Stripe is being asked", async () => {
     const checkoutId = await captured({ paymentMethodId: "pm_card_refundFail" });
     const { payment } = await payments.refund({ checkoutId, refundId: "rf_1", amount: 0 });
-    // The refunds are read before the bank's word, two seconds after the refund; the intent after it.
+    // Asked before the bank's word, and answered after it.
     await new Promise((resolve) => setTimeout(resolve, 900));
     await simulator.plan({
       match: { method: "GET", path: `^/v1/payment_intents/${payment?.paymentIntentId}$` },

@@ -28,7 +28,7 @@ import { emptyTree, type FormTree, isTree, parseForm } from "./form.js";
 import { fingerprintOf, type IdempotencyRecord, judgeKey, type KeyedRequest, maxKeyLength } from "./idempotency.js";
 import { apiVersion, expand, type Renderer } from "./objects.js";
 import { approvalPage, cardPage, messagePage, pageHeaders, readExpiry, safeReturnUrl, withParams } from "./pages.js";
-import { authenticate, type Call, createMethod, type Done } from "./payment-desk.js";
+import { authenticate, type BankTimes, type Call, createMethod, type Done } from "./payment-desk.js";
 import type { Payment } from "./payment-intents.js";
 import type { RateLimits } from "./rate-limits.js";
 
@@ -43,7 +43,7 @@ export interface ServerOptions {
   /** Milliseconds. */
   readonly clock: () => number;
   readonly searchLagMs: number;
-  readonly refundSettleMs: number;
+  readonly times: BankTimes;
   /** Applies a change with the deliveries of its events, and resolves when it is on disk. */
   readonly commit: (entry: Entry, events: Draft["events"], faults: Faults["webhooks"]) => Promise<void>;
   /** Resolves when everything that can be seen is on disk. */
@@ -305,7 +305,7 @@ export function createSimServer(options: ServerOptions): Server {
       now,
       newId,
       searchLagMs: options.searchLagMs,
-      refundSettleMs: options.refundSettleMs,
+      times: options.times,
     };
   }
 
