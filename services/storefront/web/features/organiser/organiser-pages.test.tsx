@@ -444,6 +444,24 @@ describe("an order", () => {
     expect(front.api.askedFor(closing).map(({ body }) => body)).toEqual([{ reason: "bank transfer" }]);
   });
 
+  it("that waits for somebody to see to its refund is shown above all others, and found by being void", async () => {
+    const { refundable: _, ...order } = anOrder({ status: "voided" });
+    const buyer = { accountId: "acc_2", email: "bo@example.test" };
+    const search = "GET /v1/organiser/orders";
+    front.api.on(search, { status: 200, body: { orders: [{ ...order, buyer }] } });
+    const refund = aRefund({ state: "failed" });
+    front.api.on("GET /v1/organiser/refunds", {
+      status: 200,
+      body: { refunds: [{ checkoutId: "chk_7", eventId: "evt_1", currency: "EUR", buyer, refund }] },
+    });
+    const user = front.open("/organiser/orders");
+    await screen.findByText("Refunds that need you");
+    const link = screen.getByRole("link", { name: "bo@example.test" });
+    expect(link.getAttribute("href")).toBe("/organiser/orders/chk_7");
+    await user.selectOptions(screen.getByRole("combobox", { name: "Status" }), "Void");
+    await waitFor(() => expect(front.api.askedFor(search).at(-1)?.query.get("status")).toBe("voided"));
+  });
+
   it("that is disputed says so, and until when it is to be answered", async () => {
     const dispute = {
       disputeId: "dp_1",
