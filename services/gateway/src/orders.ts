@@ -233,11 +233,9 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
             started.cause,
           );
         const outcome = await temporal.result<RefundResult>(workflowId, refundWaitMs, closing);
-        if (outcome.kind !== "done") {
-          if (body.insteadOf !== undefined) await seenTo(body.insteadOf);
-          return { status: 202, body: { refundId, checkoutId: order.checkoutId, status: "pending" } };
-        }
         if (body.insteadOf !== undefined) await seenTo(body.insteadOf);
+        if (outcome.kind !== "done")
+          return { status: 202, body: { refundId, checkoutId: order.checkoutId, status: "pending" } };
         const { amount, seatIds, outcome: end = "paid" } = outcome.result;
         const status = end === "failed" ? "failed" : "refunded";
         return { status: 200, body: { refundId, checkoutId: order.checkoutId, status, amount, seats: seatIds } };

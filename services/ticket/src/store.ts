@@ -2,17 +2,9 @@
 import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit/mongodb";
 import type { SigningKeyStore, StoredKey } from "@onsale/kit/signing-keys";
 import type { Collection, Filter } from "mongodb";
-import { type OldRefund, refundsFrom } from "./old-refunds.js";
+import { type OldRefund, refundsFrom, type StoredRefund, storedRefund } from "./old-refunds.js";
 import type { PageWish, Position } from "./pages.js";
-import {
-  type Dispute,
-  type Order,
-  type OrderStatus,
-  orderStatuses,
-  type Refund,
-  statusOf,
-  type Ticket,
-} from "./tickets.js";
+import { type Dispute, type Order, type OrderStatus, orderStatuses, statusOf, type Ticket } from "./tickets.js";
 
 /** An order with the number of its changes so far: a change applies only to what it was decided on. */
 export interface StoredOrder extends Order {
@@ -41,7 +33,6 @@ export interface TicketStore {
   add(order: Order, tickets: readonly Ticket[]): Promise<"added" | "exists" | "ended" | "seat taken">;
   /** Whether the checkout ends here without an order. No: it has one, or had one added at the same moment. */
   end(checkoutId: string, reason: string): Promise<boolean>;
-  hasEnded(checkoutId: string): Promise<boolean>;
   /** Writes the order and what becomes of its tickets, all or nothing; false when the order has changed since it was read. */
   replaceOrder(order: Order & Pick<StoredOrder, "version">, change: TicketChange, nowMs: number): Promise<boolean>;
   ticket(ticketId: string): Promise<Ticket | undefined>;
@@ -104,7 +95,7 @@ interface Findable {
 interface OrderDocument extends Omit<StoredOrder, "checkoutId" | "refunds" | "disputes">, Findable {
   _id: string;
   /** Those from before refunds had kinds are read by `refundsFrom`. */
-  refunds: readonly (Refund | OldRefund)[];
+  refunds: readonly (StoredRefund | OldRefund)[];
   /** Not there in orders from before disputes were kept. */
   disputes?: readonly Dispute[];
 }
@@ -227,8 +218,6 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
           return (await ends.findOne({ _id: checkoutId }, { projection: { status: 1 } }))?.status === "ended";
         }
       }),
-    hasEnded: (checkoutId) =>
-      asked(async () => (await ends.findOne({ _id: checkoutId }, { projection: { status: 1 } }))?.status === "ended"),
     replaceOrder: ({ checkoutId, version, ...order }, { voidedTicketIds, disputed }, nowMs) =>
       asked(() =>
         client.withSession((session) =>
@@ -237,6 +226,7 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
               { _id: checkoutId, version },
               {
                 ...order,
+                refunds: order.refunds.map(storedRefund),
                 version: version + 1,
                 ...findableOf({ checkoutId, ...order }),
                 changedAtMs: nowMs,

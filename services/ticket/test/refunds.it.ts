@@ -283,6 +283,9 @@ describe("refunds that are under way", () => {
         await tickets.listRefunds({ state: RefundState.PENDING, beforeMs, cursor: "", limit: 0, eventIds: [eventId] })
       ).refunds.map(({ refund }) => refund?.refundId);
     expect(await pending(0)).toEqual(["rfd_1", "rfd_2"]);
+    // A process of the release before, beside this one or after it, must not take them for paid.
+    const stored = await mongo.db(database).collection<{ _id: string }>("orders").findOne({ _id: checkoutId });
+    expect(stored).toMatchObject({ refunds: [{ pending: true }, { pending: true }] });
     expect(await pending(since + 50)).toEqual(["rfd_1"]);
     await tickets.dropRefund({ checkoutId, refundId: "rfd_1" });
     expect(await pending(0)).toEqual(["rfd_2"]);
