@@ -92,6 +92,8 @@ export const refusals = {
   PAYMENT_STATE_CONFLICT: refusal(409, Grpc.FAILED_PRECONDITION, "The payment is not in a state that allows this"),
   REFUND_TOO_LARGE: refusal(422, Grpc.FAILED_PRECONDITION, "The refund is larger than what is left"),
   SEAT_REFUNDED: refusal(409, Grpc.FAILED_PRECONDITION, "A seat's money has gone back already"),
+  REFUND_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "The order has no such refund"),
+  REFUND_NOT_FAILED: refusal(409, Grpc.FAILED_PRECONDITION, "The refund has not failed"),
   REFUND_NOT_ALLOWED: refusal(409, Grpc.FAILED_PRECONDITION, "This order can't be given back by its buyer"),
   WEBHOOK_SIGNATURE_INVALID: refusal(400, Grpc.INVALID_ARGUMENT, "The webhook signature is not valid"),
   TICKET_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such ticket"),

@@ -14,6 +14,8 @@ export const workflowTypes = {
   checkout: "checkout",
   refund: "refund",
   settleLatePayment: "settleLatePayment",
+  followPayment: "followPayment",
+  failedRefund: "failedRefund",
   reconcileInventory: "reconcileInventory",
   cancelEvent: "cancelEvent",
 } as const;
@@ -30,6 +32,10 @@ export const cancelledEventRefundId = (checkoutId: string): string => `event-can
 export const reconcileScheduleId = (taskQueue: string): string =>
   taskQueue === checkoutTaskQueue ? "reconcile-inventory" : `reconcile-inventory-${taskQueue}`;
 export const latePaymentWorkflowId = (checkoutId: string): string => `late-payment-${checkoutId}`;
+/** Takes what Stripe says of an order's money to the order: refunds made there, refunds sent back, disputes. */
+export const followPaymentWorkflowId = (checkoutId: string): string => `follow-payment-${checkoutId}`;
+/** A refund that the bank sent back: it runs for as long as a person has to see to it. */
+export const failedRefundWorkflowId = (refundId: string): string => `refund-failed-${refundId}`;
 
 /** Update `submitPayment`(SubmitPayment) → CheckoutView. Rejected (ApplicationFailure whose type is a RefusalCode) when late, busy or done. */
 export const submitPaymentUpdate = "submitPayment";
@@ -37,6 +43,8 @@ export const submitPaymentUpdate = "submitPayment";
 export const cancelUpdate = "cancel";
 /** Signal: Stripe said something about this checkout's payment; the workflow asks the payment service what is true now. */
 export const paymentChangedSignal = "paymentChanged";
+/** Signal to `failedRefund`: somebody has asked for the money again, or has paid it another way. It looks at the order then. */
+export const refundSeenToSignal = "refundSeenTo";
 /**
  * Is a checkout in this status waiting for Stripe's word? Webhooks come for every payment, and each signal costs four
  * history events: signal only then. A word that comes too early to be signalled is found by the workflow's own polling.
@@ -119,18 +127,28 @@ export interface CheckoutView {
   readonly ticketIds: readonly string[];
 }
 
-/** An order, or some of its seats, is given back: money first, then tickets, then seats. */
+/** return: seats and their money; goodwill: money, and the tickets stay; void: tickets, and the money stays. */
+export const refundKinds = ["return", "goodwill", "void"] as const;
+export type RefundKind = (typeof refundKinds)[number];
+
+/** Something of an order is given back: money first, then tickets, then seats. What may go back, the ticket service decides. */
 export interface RefundInput {
   readonly refundId: string;
   readonly checkoutId: string;
   readonly accountId: string;
   readonly eventId: string;
-  /** Empty: all. */
+  /** Empty: all whose tickets are valid. */
   readonly seatIds: readonly string[];
-  /** Minor units; 0: all that is left. */
+  /** Minor units; 0: all that is left of the seats' money. */
   readonly amount: number;
-  /** Seats that were given back before may be named: more money for them. */
+  /** Of refunds that began before there were kinds. */
   readonly again?: boolean;
+  /** Absent: return. */
+  readonly kind?: RefundKind;
+  /** In the words of whoever asked. */
+  readonly reason?: string;
+  /** The id of a refund that failed, and whose money this one pays. */
+  readonly insteadOf?: string;
   readonly requestedBy: string;
 }
 
@@ -138,7 +156,24 @@ export interface RefundResult {
   readonly refundId: string;
   readonly checkoutId: string;
   readonly amount: number;
+  /** Whose tickets are void. */
   readonly seatIds: readonly string[];
+  /** failed: the bank did not take the money; a person sees to it. Absent: paid. */
+  readonly outcome?: "paid" | "failed";
+}
+
+/** Stripe said something about money that an order stands on. */
+export interface FollowPaymentInput {
+  readonly checkoutId: string;
+}
+
+export interface FailedRefundInput {
+  readonly refundId: string;
+  readonly checkoutId: string;
+  readonly accountId: string;
+  readonly eventId: string;
+  readonly amount: number;
+  readonly currency: string;
 }
 
 /** An event is off the sale for good, and every order of it is given back. */

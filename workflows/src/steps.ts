@@ -1,5 +1,5 @@
 // The steps that workflows take outside of themselves: their names, what they are given and what they answer. Plain data.
-import type { CheckoutInput, ReconcileResult } from "./contract.js";
+import type { CheckoutInput, ReconcileResult, RefundKind } from "./contract.js";
 import type { PaymentState } from "./payments.js";
 
 /** Refusals arrive in the workflow as ApplicationFailure with the refusal's code as its type. */
@@ -85,6 +85,10 @@ export interface ReserveStep {
   /** Minor units; 0: all that is left. */
   readonly amount: number;
   readonly again: boolean;
+  readonly kind?: RefundKind | undefined;
+  readonly requestedBy?: string | undefined;
+  readonly reason?: string | undefined;
+  readonly insteadOf?: string | undefined;
 }
 
 export interface ReservedStep {

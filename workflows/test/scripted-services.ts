@@ -8,7 +8,7 @@ import { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import { type ReconcileSeatsResponse, ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { Payment, PaymentServiceService, PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
-import { Order, OrderStatus, TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
+import { Order, OrderStatus, RefundKind, TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 
 export type Method =
   | "authorize"
@@ -43,7 +43,7 @@ export interface Facts {
   holdReleased: boolean;
   order: Order | undefined;
   /** Set aside and not paid yet, by refund id. */
-  reserved: Map<string, { seatIds: string[]; amount: number }>;
+  reserved: Map<string, { seatIds: string[]; amount: number; kind: RefundKind }>;
 }
 
 /** Instead of the model for one call: may change the facts, throw, wait, or call the model and spoil its answer. */
@@ -302,7 +302,7 @@ export async function startScriptedServices() {
           throw new DomainError("SEAT_REFUNDED", "They were given back before.", { seats: taken });
         const left = (paid?.amountCaptured ?? 0) - (paid?.amountRefunded ?? 0);
         if (request.amount > left) throw new DomainError("REFUND_TOO_LARGE", "There is less left than that.");
-        const fresh = { seatIds, amount: request.amount || left };
+        const fresh = { seatIds, amount: request.amount || left, kind: RefundKind.RETURN };
         reserved.set(request.refundId, fresh);
         return fresh;
       }),
@@ -323,6 +323,11 @@ export async function startScriptedServices() {
     getTicket: noCall,
     listOrders: noCall,
     getVerificationKeys: noCall,
+    recordPayment: noCall,
+    closeRefund: noCall,
+    listRefunds: noCall,
+    endCheckout: noCall,
+    listChangedOrders: noCall,
   });
 
   const address = async (started: Promise<number>) => `127.0.0.1:${await started}`;

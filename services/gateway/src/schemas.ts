@@ -754,18 +754,71 @@ const ticketEvent = z.object({
   city: z.string(),
   timeZone: z.string(),
 });
+const orderSeat = soldSeat
+  .extend({
+    left: amount.meta({
+      description: "What its buyer gets by giving it back: what was paid for it, less what went back.",
+    }),
+  })
+  .meta({ id: "OrderSeat" });
+export const refundKinds = ["return", "goodwill", "void", "outside", "dispute"] as const;
+export const refundStates = ["pending", "paid", "failed", "replaced", "closed"] as const;
+export const orderRefund = z
+  .object({
+    refundId: z.string(),
+    kind: z.enum(refundKinds).meta({
+      description:
+        "return: seats and their money. goodwill: money, and the tickets stay. void: tickets, and the money stays. outside: money given back at Stripe itself. dispute: money that the buyer's bank took back.",
+    }),
+    state: z.enum(refundStates).meta({
+      description:
+        "failed: the bank sent the money back, so it is owed to the buyer. replaced: it had failed and is paid by another. closed: it had failed and was paid another way.",
+    }),
+    amount,
+    seats: z.array(z.string()).meta({ description: "Whose tickets are void by it." }),
+    money: z
+      .array(z.object({ seat: z.string(), amount }))
+      .meta({ description: "Whose money it is; adds up to the amount." }),
+    requestedAt: time,
+    at: time.meta({ description: "Since when it is in its state." }),
+    by: z
+      .enum(["buyer", "organiser", "operator", "stripe", "event cancelled"])
+      .optional()
+      .meta({ description: "Absent: from before it was written down." }),
+    reason: z.string().optional().meta({ description: "In the words of whoever asked; for organisers and operators." }),
+    failureReason: z.string().optional().meta({ description: "Stripe's word for why it failed." }),
+    replacedBy: z.string().optional(),
+    closedReason: z.string().optional().meta({ description: "How it was paid; for organisers and operators." }),
+  })
+  .meta({ id: "OrderRefund" });
+const orderDispute = z
+  .object({
+    disputeId: z.string(),
+    amount,
+    reason: z.string().meta({ description: "Stripe's word." }),
+    status: z.string().meta({ description: "Stripe's word: needs_response, under_review, won, lost, …" }),
+    createdAt: time,
+    evidenceDueAt: time.optional(),
+  })
+  .meta({ id: "OrderDispute" });
 export const orderFields = {
   checkoutId: z.string(),
   event: ticketEvent,
-  seats: z.array(soldSeat),
+  seats: z.array(orderSeat),
   amount,
-  amountRefunded: amount,
+  amountRefunded: amount.meta({ description: "Went back, by Stripe or another way." }),
+  amountFailed: amount.meta({ description: "Owed to the buyer: the bank sent it back." }),
   currency,
-  status: z.enum(["completed", "partially_refunded", "refunded"]),
+  status: z.enum(["completed", "partially_refunded", "refunded", "voided"]).meta({
+    description:
+      "By money first: refunded means that all of it went back, whatever became of the tickets. voided: no ticket is valid, and no money went back.",
+  }),
   createdAt: time,
   tickets: z.array(z.string()),
   refundable: z.boolean().meta({ description: "Its buyer may give it back now, by POST …/refund." }),
-  refundedSeats: z.array(z.string()).meta({ description: "Ids of the seats that were given back." }),
+  refundedSeats: z.array(z.string()).meta({ description: "Ids of the seats whose tickets are void." }),
+  refunds: z.array(orderRefund).meta({ description: "All, oldest first." }),
+  disputes: z.array(orderDispute),
 };
 export const order = z.object(orderFields).meta({ id: "Order" });
 export const orderPage = z.object({ orders: z.array(order), nextCursor }).meta({ id: "OrderPage" });
@@ -781,6 +834,9 @@ export const ticket = z
     voidedAt: time.optional(),
     token: z.string().optional().meta({ description: "While valid: a compact JWS (EdDSA), what the QR code carries." }),
     qrSvg: z.string().optional().meta({ description: "While valid, and only for a single ticket: an SVG image." }),
+    disputed: z
+      .boolean()
+      .meta({ description: "Its payment is disputed at the buyer's bank, and that is not decided." }),
   })
   .meta({ id: "Ticket" });
 export const ticketPage = z.object({ tickets: z.array(ticket), nextCursor }).meta({ id: "TicketPage" });
@@ -793,23 +849,41 @@ export const newRefund = z
       .max(mostSeatsInCheckout)
       .refine((list) => new Set(list).size === list.length, "a seat is named twice")
       .optional()
-      .meta({ description: "The seats that are given back; all of the order's, if left out." }),
-    amount: z
-      .int()
-      .min(1)
-      .optional()
-      .meta({ description: "Minor units; if left out, the price of the seats, or all that is left of the order." }),
+      .meta({
+        description:
+          "return and void: the seats; all whose tickets are valid, if left out. goodwill: whose money it is; of all by what is left, if left out.",
+      }),
+    amount: z.int().min(1).optional().meta({
+      description:
+        "Minor units; if left out, all that is left of the seats' money. goodwill needs one, void has none, a return only together with seats.",
+    }),
+    kind: z.enum(["return", "goodwill", "void"]).optional().meta({
+      description:
+        "return, if left out: seats and their money. goodwill: money, and the tickets stay. void: tickets, and the money stays. Buyers return only.",
+    }),
+    reason: line(500).optional().meta({ description: "Why; goodwill and void need one." }),
+    insteadOf: line(200).optional().meta({
+      description:
+        "The id of a refund that failed: its money is asked for again. Then nothing but a reason may be said.",
+    }),
   })
   .meta({ id: "NewRefund" });
 export const refund = z
   .object({
     refundId: z.string(),
     checkoutId: z.string(),
-    status: z.enum(["refunded", "pending"]),
+    status: z.enum(["refunded", "pending", "failed"]).meta({
+      description: "failed: the bank did not take the money. It is owed to the buyer, and a person has to see to it.",
+    }),
     amount: amount.optional(),
     seats: z.array(z.string()).optional(),
   })
   .meta({ id: "Refund" });
+
+export const refundParams = z.strictObject({ checkoutId: idParam, refundId: idParam });
+export const refundClosure = z
+  .strictObject({ reason: line(500).meta({ description: "How the buyer got the money." }) })
+  .meta({ id: "RefundClosure" });
 
 export const keySet = z
   .object({ keys: z.array(z.looseObject({})) })

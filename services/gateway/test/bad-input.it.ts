@@ -547,6 +547,7 @@ describe("Idempotency-Key", () => {
       ["/v1/checkouts/chk_1/payment", buyer, { paymentMethodId: "pm_card_visa" }],
       ["/v1/organiser/events/evt_1/publish", organiser, undefined],
       ["/v1/orders/chk_1/refund", organiser, {}],
+      ["/v1/orders/chk_1/refunds/rfd_1/closure", organiser, { reason: "by bank transfer" }],
     ] as const)
       expectProblem(await gateway.post(path, { token, body }), 400, "IDEMPOTENCY_KEY_REQUIRED");
     nothingReached();

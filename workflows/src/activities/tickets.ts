@@ -1,7 +1,7 @@
 // The steps with orders and tickets, through the ticket service, and the look at another checkout's workflow.
 import { DomainError } from "@onsale/kit/errors";
 import type { ServiceClient } from "@onsale/kit/grpc";
-import type { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
+import { RefundKind, type TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import { checkoutWorkflowId } from "../contract.js";
 import type { Steps } from "../steps.js";
 import type { Attempt } from "./attempts.js";
@@ -10,6 +10,8 @@ type TicketSteps = Pick<
   Steps,
   "issueTickets" | "voidTickets" | "findOrder" | "reserveRefund" | "dropRefund" | "isCheckoutRunning"
 >;
+
+const kinds = { return: RefundKind.RETURN, goodwill: RefundKind.GOODWILL, void: RefundKind.VOID } as const;
 
 export function ticketSteps(
   ticket: ServiceClient<TicketServiceService>,
@@ -49,8 +51,13 @@ export function ticketSteps(
         }
       }),
 
-    reserveRefund: ({ seatIds, ...step }) =>
-      attempt("all", (options) => ticket.reserveRefund({ ...step, seatIds: [...seatIds] }, options)),
+    reserveRefund: ({ seatIds, kind = "return", requestedBy = "", reason = "", insteadOf = "", ...step }) =>
+      attempt("all", (options) =>
+        ticket.reserveRefund(
+          { ...step, seatIds: [...seatIds], kind: kinds[kind], requestedBy, reason, insteadOf },
+          options,
+        ),
+      ),
 
     dropRefund: (step) =>
       attempt([], async (options) => {

@@ -8,7 +8,8 @@ import { atStripe, inHouse, insist, refusalOf } from "./running-steps.js";
 /** Fails with the refusal's code (SEAT_REFUNDED, REFUND_TOO_LARGE, PAYMENT_NOT_FOUND, …) when nothing goes back; nothing is changed then. */
 export async function refund(input: RefundInput): Promise<RefundResult> {
   const { refundId, checkoutId, accountId, eventId, seatIds } = input;
-  if (seatIds.length > 0 && input.amount === 0)
+  // Since there are kinds, the ticket service knows what is left of each seat.
+  if (input.kind === undefined && seatIds.length > 0 && input.amount === 0)
     throw ApplicationFailure.nonRetryable(
       "To give back some of the seats, say how much money goes back with them: 0 would give back all of it.",
       "REQUEST_INVALID",
@@ -53,10 +54,11 @@ export async function refund(input: RefundInput): Promise<RefundResult> {
   });
 }
 
-async function reserve({ checkoutId, refundId, seatIds, amount, again = false }: RefundInput): Promise<ReservedStep> {
+async function reserve(input: RefundInput): Promise<ReservedStep> {
+  const { checkoutId, refundId, seatIds, amount, again = false, kind, reason, insteadOf, requestedBy } = input;
   try {
     return await inHouse("reserveRefund", "Set seats and money aside", [
-      { checkoutId, refundId, seatIds, amount, again },
+      { checkoutId, refundId, seatIds, amount, again, kind, reason, insteadOf, requestedBy },
     ]);
   } catch (error) {
     const refusal = refusalOf(error);

@@ -66,11 +66,16 @@ export function ticketStatusToNumber(object: TicketStatus): number {
   }
 }
 
+/** By money first: refunded means that all of it went back, whatever became of the tickets. */
 export const OrderStatus = {
   UNSPECIFIED: "ORDER_STATUS_UNSPECIFIED",
+  /** COMPLETED - Nothing went back, and a ticket is valid. */
   COMPLETED: "ORDER_STATUS_COMPLETED",
+  /** PARTIALLY_REFUNDED - Some of the money went back. */
   PARTIALLY_REFUNDED: "ORDER_STATUS_PARTIALLY_REFUNDED",
   REFUNDED: "ORDER_STATUS_REFUNDED",
+  /** VOIDED - No ticket is valid, and no money went back. */
+  VOIDED: "ORDER_STATUS_VOIDED",
 } as const;
 
 export type OrderStatus = typeof OrderStatus[keyof typeof OrderStatus];
@@ -80,6 +85,7 @@ export namespace OrderStatus {
   export type COMPLETED = typeof OrderStatus.COMPLETED;
   export type PARTIALLY_REFUNDED = typeof OrderStatus.PARTIALLY_REFUNDED;
   export type REFUNDED = typeof OrderStatus.REFUNDED;
+  export type VOIDED = typeof OrderStatus.VOIDED;
 }
 
 export function orderStatusFromJSON(object: any): OrderStatus {
@@ -96,6 +102,9 @@ export function orderStatusFromJSON(object: any): OrderStatus {
     case 3:
     case "ORDER_STATUS_REFUNDED":
       return OrderStatus.REFUNDED;
+    case 4:
+    case "ORDER_STATUS_VOIDED":
+      return OrderStatus.VOIDED;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderStatus");
   }
@@ -111,8 +120,148 @@ export function orderStatusToNumber(object: OrderStatus): number {
       return 2;
     case OrderStatus.REFUNDED:
       return 3;
+    case OrderStatus.VOIDED:
+      return 4;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum OrderStatus");
+  }
+}
+
+/** Money and tickets are two things. */
+export const RefundKind = {
+  UNSPECIFIED: "REFUND_KIND_UNSPECIFIED",
+  /** RETURN - Seats and money for them. */
+  RETURN: "REFUND_KIND_RETURN",
+  /** GOODWILL - Money; the tickets stay. */
+  GOODWILL: "REFUND_KIND_GOODWILL",
+  /** VOID - Tickets; the money stays. */
+  VOID: "REFUND_KIND_VOID",
+  /** OUTSIDE - Money that was given back at Stripe itself. All of an order's money: its tickets are void. Less: they stay. */
+  OUTSIDE: "REFUND_KIND_OUTSIDE",
+  /** DISPUTE - Money that the buyer's bank took back: a dispute that was lost. The tickets that it paid for are void. */
+  DISPUTE: "REFUND_KIND_DISPUTE",
+} as const;
+
+export type RefundKind = typeof RefundKind[keyof typeof RefundKind];
+
+export namespace RefundKind {
+  export type UNSPECIFIED = typeof RefundKind.UNSPECIFIED;
+  export type RETURN = typeof RefundKind.RETURN;
+  export type GOODWILL = typeof RefundKind.GOODWILL;
+  export type VOID = typeof RefundKind.VOID;
+  export type OUTSIDE = typeof RefundKind.OUTSIDE;
+  export type DISPUTE = typeof RefundKind.DISPUTE;
+}
+
+export function refundKindFromJSON(object: any): RefundKind {
+  switch (object) {
+    case 0:
+    case "REFUND_KIND_UNSPECIFIED":
+      return RefundKind.UNSPECIFIED;
+    case 1:
+    case "REFUND_KIND_RETURN":
+      return RefundKind.RETURN;
+    case 2:
+    case "REFUND_KIND_GOODWILL":
+      return RefundKind.GOODWILL;
+    case 3:
+    case "REFUND_KIND_VOID":
+      return RefundKind.VOID;
+    case 4:
+    case "REFUND_KIND_OUTSIDE":
+      return RefundKind.OUTSIDE;
+    case 5:
+    case "REFUND_KIND_DISPUTE":
+      return RefundKind.DISPUTE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RefundKind");
+  }
+}
+
+export function refundKindToNumber(object: RefundKind): number {
+  switch (object) {
+    case RefundKind.UNSPECIFIED:
+      return 0;
+    case RefundKind.RETURN:
+      return 1;
+    case RefundKind.GOODWILL:
+      return 2;
+    case RefundKind.VOID:
+      return 3;
+    case RefundKind.OUTSIDE:
+      return 4;
+    case RefundKind.DISPUTE:
+      return 5;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RefundKind");
+  }
+}
+
+export const RefundState = {
+  UNSPECIFIED: "REFUND_STATE_UNSPECIFIED",
+  /** PENDING - Set aside: the money has not gone back yet, or Stripe's word is not final. */
+  PENDING: "REFUND_STATE_PENDING",
+  PAID: "REFUND_STATE_PAID",
+  /** FAILED - The bank sent the money back: it is owed to the buyer, and needs a person. Tickets and seats stay as they became. */
+  FAILED: "REFUND_STATE_FAILED",
+  /** REPLACED - It had failed and was asked for again: see replaced_by. */
+  REPLACED: "REFUND_STATE_REPLACED",
+  /** CLOSED - It had failed and was paid another way: see closed_by and closed_reason. */
+  CLOSED: "REFUND_STATE_CLOSED",
+} as const;
+
+export type RefundState = typeof RefundState[keyof typeof RefundState];
+
+export namespace RefundState {
+  export type UNSPECIFIED = typeof RefundState.UNSPECIFIED;
+  export type PENDING = typeof RefundState.PENDING;
+  export type PAID = typeof RefundState.PAID;
+  export type FAILED = typeof RefundState.FAILED;
+  export type REPLACED = typeof RefundState.REPLACED;
+  export type CLOSED = typeof RefundState.CLOSED;
+}
+
+export function refundStateFromJSON(object: any): RefundState {
+  switch (object) {
+    case 0:
+    case "REFUND_STATE_UNSPECIFIED":
+      return RefundState.UNSPECIFIED;
+    case 1:
+    case "REFUND_STATE_PENDING":
+      return RefundState.PENDING;
+    case 2:
+    case "REFUND_STATE_PAID":
+      return RefundState.PAID;
+    case 3:
+    case "REFUND_STATE_FAILED":
+      return RefundState.FAILED;
+    case 4:
+    case "REFUND_STATE_REPLACED":
+      return RefundState.REPLACED;
+    case 5:
+    case "REFUND_STATE_CLOSED":
+      return RefundState.CLOSED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RefundState");
+  }
+}
+
+export function refundStateToNumber(object: RefundState): number {
+  switch (object) {
+    case RefundState.UNSPECIFIED:
+      return 0;
+    case RefundState.PENDING:
+      return 1;
+    case RefundState.PAID:
+      return 2;
+    case RefundState.FAILED:
+      return 3;
+    case RefundState.REPLACED:
+      return 4;
+    case RefundState.CLOSED:
+      return 5;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RefundState");
   }
 }
 
@@ -148,6 +297,8 @@ export interface Ticket {
   token: string;
   /** An SVG image of the token; only in GetTicket, and only while valid. */
   qrSvg: string;
+  /** Its payment is disputed at the buyer's bank, and that is not decided. */
+  disputed: boolean;
 }
 
 export interface Order {
@@ -156,22 +307,64 @@ export interface Order {
   event: TicketEvent | undefined;
   seats: OrderSeat[];
   amount: number;
+  /** Went back, as Stripe says, or was paid another way: refunds that are PAID or CLOSED. */
   amountRefunded: number;
   currency: string;
   status: OrderStatus;
   createdAtMs: number;
   ticketIds: string[];
-  /** Those whose money went back, oldest first. */
+  /** All, oldest first, in whichever state. */
   refunds: OrderRefund[];
   /** Of refunds that are under way. */
   refundingSeatIds: string[];
+  /** What can still go back for each seat, in the order of seats: its price less all that went back for it or is set aside. */
+  left: SeatMoney[];
+  /** Owed to the buyer: refunds that failed. */
+  amountFailed: number;
+  disputes: OrderDispute[];
+  /** Of amount_refunded: what was paid another way than by Stripe. */
+  amountClosed: number;
+}
+
+export interface SeatMoney {
+  seatId: string;
+  amount: number;
 }
 
 export interface OrderRefund {
   refundId: string;
   amount: number;
+  /** Whose tickets became void by it. */
   seatIds: string[];
+  /** When it took its present state. */
   atMs: number;
+  kind: RefundKind;
+  state: RefundState;
+  /** An account; "stripe": whoever did it at Stripe itself, or the bank. */
+  requestedBy: string;
+  /** In the words of whoever asked; may be empty. */
+  reason: string;
+  /** Which seats' money it is; adds up to amount. */
+  money: SeatMoney[];
+  /** Stripe's word for why it failed. */
+  failureReason: string;
+  replacedBy: string;
+  closedBy: string;
+  closedReason: string;
+  /** When it was asked for, or made at Stripe. */
+  requestedAtMs: number;
+}
+
+export interface OrderDispute {
+  disputeId: string;
+  amount: number;
+  /** Stripe's word: fraudulent, product_not_received, ... */
+  reason: string;
+  /** Stripe's word: needs_response, under_review, won, lost, warning_needs_response, ... */
+  status: string;
+  createdAtMs: number;
+  /** 0: none. */
+  evidenceDueMs: number;
 }
 
 export interface IssueTicketsRequest {
@@ -298,36 +491,134 @@ export interface SalesPoint {
 
 export interface GetSalesResponse {
   asOfMs: number;
-  /** Of orders: what was paid, and what went back. */
+  /** Of orders: what was paid, and what went back (PAID and CLOSED). */
   gross: number;
   refunded: number;
   orders: number;
-  /** Orders of which nothing is left. */
+  /** Orders without a valid ticket. */
   ordersRefunded: number;
   /** That are valid. */
   tickets: number;
+  /** By which money went back. */
   refunds: number;
   tiers: TierSales[];
   /** At most 120, evenly spaced. */
   series: SalesPoint[];
   seriesStepMs: number;
+  /** That the bank sent back and nobody has seen to yet, and what is owed by them. */
+  refundsFailed: number;
+  amountFailed: number;
 }
 
 export interface ReserveRefundRequest {
   checkoutId: string;
   refundId: string;
-  /** Empty: all that are left. */
+  /** RETURN: the seats; empty: all whose tickets are valid. GOODWILL: whose money it is; empty: of all in proportion to what is left. */
   seatIds: string[];
-  /** 0: all the money that is left. */
+  /** 0: all that is left of these seats' money; goodwill needs one, and a void has none. */
   amount: number;
-  /** More money may go back for seats that were given back before. */
+  /** Of workflows that began before kinds: seats that were given back before may be named, for more money (goodwill). */
   again: boolean;
+  /** Unspecified: RETURN. Not OUTSIDE, not DISPUTE. */
+  kind: RefundKind;
+  requestedBy: string;
+  reason: string;
+  /** A refund that failed, whose money this one pays: its seats, amount and kind are taken, and it is replaced. */
+  insteadOf: string;
 }
 
 export interface ReserveRefundResponse {
-  /** What is given back. */
+  /** Whose tickets become void. */
   seatIds: string[];
   amount: number;
+  kind: RefundKind;
+}
+
+export interface RecordPaymentRequest {
+  checkoutId: string;
+  refunds: RecordedRefund[];
+  disputes: OrderDispute[];
+}
+
+/** A refund as Stripe has it. */
+export interface RecordedRefund {
+  /** Ours; of one made at Stripe itself: Stripe's. */
+  refundId: string;
+  amount: number;
+  /** Stripe's word: pending, requires_action, succeeded, failed, canceled. */
+  status: string;
+  failureReason: string;
+  createdAtMs: number;
+  outside: boolean;
+}
+
+export interface RecordPaymentResponse {
+  order:
+    | Order
+    | undefined;
+  /** Whose tickets have become void by what Stripe said, now or before: their claims can go. */
+  voidSeatIds: string[];
+}
+
+export interface CloseRefundRequest {
+  checkoutId: string;
+  refundId: string;
+  closedBy: string;
+  reason: string;
+}
+
+export interface CloseRefundResponse {
+  order: Order | undefined;
+}
+
+export interface ListRefundsRequest {
+  /** PENDING or FAILED. */
+  state: RefundState;
+  /** In this state since before then; 0: any. */
+  beforeMs: number;
+  cursor: string;
+  /** Of orders, each with all that it has: 1 to 500; 0: 100. */
+  limit: number;
+  /** At most 500; none: of all events. */
+  eventIds: string[];
+}
+
+export interface ListedRefund {
+  checkoutId: string;
+  userId: string;
+  eventId: string;
+  currency: string;
+  refund: OrderRefund | undefined;
+}
+
+export interface ListRefundsResponse {
+  refunds: ListedRefund[];
+  nextCursor: string;
+}
+
+export interface EndCheckoutRequest {
+  checkoutId: string;
+  /** A code, for operators. */
+  reason: string;
+}
+
+export interface EndCheckoutResponse {
+  /** Set: there is an order, and no end was written. */
+  order?: Order | undefined;
+}
+
+export interface ListChangedOrdersRequest {
+  changedSinceMs: number;
+  /** 0: until now. */
+  changedBeforeMs: number;
+  cursor: string;
+  /** 1 to 500; 0: 100. */
+  limit: number;
+}
+
+export interface ListChangedOrdersResponse {
+  orders: Order[];
+  nextCursor: string;
 }
 
 export interface DropRefundRequest {
@@ -580,6 +871,7 @@ function createBaseTicket(): Ticket {
     voidedAtMs: 0,
     token: "",
     qrSvg: "",
+    disputed: false,
   };
 }
 
@@ -614,6 +906,9 @@ export const Ticket: MessageFns<Ticket> = {
     }
     if (message.qrSvg !== "") {
       writer.uint32(82).string(message.qrSvg);
+    }
+    if (message.disputed !== false) {
+      writer.uint32(88).bool(message.disputed);
     }
     return writer;
   },
@@ -711,6 +1006,14 @@ export const Ticket: MessageFns<Ticket> = {
             message.qrSvg = reader.string();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.disputed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -740,6 +1043,7 @@ export const Ticket: MessageFns<Ticket> = {
     message.voidedAtMs = object.voidedAtMs ?? 0;
     message.token = object.token ?? "";
     message.qrSvg = object.qrSvg ?? "";
+    message.disputed = object.disputed ?? false;
     return message;
   },
 };
@@ -758,6 +1062,10 @@ function createBaseOrder(): Order {
     ticketIds: [],
     refunds: [],
     refundingSeatIds: [],
+    left: [],
+    amountFailed: 0,
+    disputes: [],
+    amountClosed: 0,
   };
 }
 
@@ -798,6 +1106,18 @@ export const Order: MessageFns<Order> = {
     }
     for (const v of message.refundingSeatIds) {
       writer.uint32(98).string(v!);
+    }
+    for (const v of message.left) {
+      SeatMoney.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.amountFailed !== 0) {
+      writer.uint32(112).int64(message.amountFailed);
+    }
+    for (const v of message.disputes) {
+      OrderDispute.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.amountClosed !== 0) {
+      writer.uint32(128).int64(message.amountClosed);
     }
     return writer;
   },
@@ -911,6 +1231,38 @@ export const Order: MessageFns<Order> = {
             message.refundingSeatIds.push(reader.string());
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.left.push(SeatMoney.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.amountFailed = longToNumber(reader.int64());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.disputes.push(OrderDispute.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.amountClosed = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -942,12 +1294,98 @@ export const Order: MessageFns<Order> = {
     message.ticketIds = object.ticketIds?.map((e) => e) || [];
     message.refunds = object.refunds?.map((e) => OrderRefund.fromPartial(e)) || [];
     message.refundingSeatIds = object.refundingSeatIds?.map((e) => e) || [];
+    message.left = object.left?.map((e) => SeatMoney.fromPartial(e)) || [];
+    message.amountFailed = object.amountFailed ?? 0;
+    message.disputes = object.disputes?.map((e) => OrderDispute.fromPartial(e)) || [];
+    message.amountClosed = object.amountClosed ?? 0;
+    return message;
+  },
+};
+
+function createBaseSeatMoney(): SeatMoney {
+  return { seatId: "", amount: 0 };
+}
+
+export const SeatMoney: MessageFns<SeatMoney> = {
+  encode(message: SeatMoney, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.seatId !== "") {
+      writer.uint32(10).string(message.seatId);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(16).int64(message.amount);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SeatMoney {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSeatMoney();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.seatId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SeatMoney>): SeatMoney {
+    return SeatMoney.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SeatMoney>): SeatMoney {
+    const message = createBaseSeatMoney();
+    message.seatId = object.seatId ?? "";
+    message.amount = object.amount ?? 0;
     return message;
   },
 };
 
 function createBaseOrderRefund(): OrderRefund {
-  return { refundId: "", amount: 0, seatIds: [], atMs: 0 };
+  return {
+    refundId: "",
+    amount: 0,
+    seatIds: [],
+    atMs: 0,
+    kind: RefundKind.UNSPECIFIED,
+    state: RefundState.UNSPECIFIED,
+    requestedBy: "",
+    reason: "",
+    money: [],
+    failureReason: "",
+    replacedBy: "",
+    closedBy: "",
+    closedReason: "",
+    requestedAtMs: 0,
+  };
 }
 
 export const OrderRefund: MessageFns<OrderRefund> = {
@@ -963,6 +1401,36 @@ export const OrderRefund: MessageFns<OrderRefund> = {
     }
     if (message.atMs !== 0) {
       writer.uint32(32).int64(message.atMs);
+    }
+    if (message.kind !== RefundKind.UNSPECIFIED) {
+      writer.uint32(40).int32(refundKindToNumber(message.kind));
+    }
+    if (message.state !== RefundState.UNSPECIFIED) {
+      writer.uint32(48).int32(refundStateToNumber(message.state));
+    }
+    if (message.requestedBy !== "") {
+      writer.uint32(58).string(message.requestedBy);
+    }
+    if (message.reason !== "") {
+      writer.uint32(66).string(message.reason);
+    }
+    for (const v of message.money) {
+      SeatMoney.encode(v!, writer.uint32(74).fork()).join();
+    }
+    if (message.failureReason !== "") {
+      writer.uint32(82).string(message.failureReason);
+    }
+    if (message.replacedBy !== "") {
+      writer.uint32(90).string(message.replacedBy);
+    }
+    if (message.closedBy !== "") {
+      writer.uint32(98).string(message.closedBy);
+    }
+    if (message.closedReason !== "") {
+      writer.uint32(106).string(message.closedReason);
+    }
+    if (message.requestedAtMs !== 0) {
+      writer.uint32(112).int64(message.requestedAtMs);
     }
     return writer;
   },
@@ -1012,6 +1480,86 @@ export const OrderRefund: MessageFns<OrderRefund> = {
             message.atMs = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.kind = refundKindFromJSON(reader.int32());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.state = refundStateFromJSON(reader.int32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.requestedBy = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.money.push(SeatMoney.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.failureReason = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.replacedBy = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.closedBy = reader.string();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.closedReason = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.requestedAtMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1033,6 +1581,131 @@ export const OrderRefund: MessageFns<OrderRefund> = {
     message.amount = object.amount ?? 0;
     message.seatIds = object.seatIds?.map((e) => e) || [];
     message.atMs = object.atMs ?? 0;
+    message.kind = object.kind ?? RefundKind.UNSPECIFIED;
+    message.state = object.state ?? RefundState.UNSPECIFIED;
+    message.requestedBy = object.requestedBy ?? "";
+    message.reason = object.reason ?? "";
+    message.money = object.money?.map((e) => SeatMoney.fromPartial(e)) || [];
+    message.failureReason = object.failureReason ?? "";
+    message.replacedBy = object.replacedBy ?? "";
+    message.closedBy = object.closedBy ?? "";
+    message.closedReason = object.closedReason ?? "";
+    message.requestedAtMs = object.requestedAtMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseOrderDispute(): OrderDispute {
+  return { disputeId: "", amount: 0, reason: "", status: "", createdAtMs: 0, evidenceDueMs: 0 };
+}
+
+export const OrderDispute: MessageFns<OrderDispute> = {
+  encode(message: OrderDispute, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.disputeId !== "") {
+      writer.uint32(10).string(message.disputeId);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(16).int64(message.amount);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.status !== "") {
+      writer.uint32(34).string(message.status);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(40).int64(message.createdAtMs);
+    }
+    if (message.evidenceDueMs !== 0) {
+      writer.uint32(48).int64(message.evidenceDueMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OrderDispute {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOrderDispute();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.disputeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.evidenceDueMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<OrderDispute>): OrderDispute {
+    return OrderDispute.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OrderDispute>): OrderDispute {
+    const message = createBaseOrderDispute();
+    message.disputeId = object.disputeId ?? "";
+    message.amount = object.amount ?? 0;
+    message.reason = object.reason ?? "";
+    message.status = object.status ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.evidenceDueMs = object.evidenceDueMs ?? 0;
     return message;
   },
 };
@@ -2541,6 +3214,8 @@ function createBaseGetSalesResponse(): GetSalesResponse {
     tiers: [],
     series: [],
     seriesStepMs: 0,
+    refundsFailed: 0,
+    amountFailed: 0,
   };
 }
 
@@ -2575,6 +3250,12 @@ export const GetSalesResponse: MessageFns<GetSalesResponse> = {
     }
     if (message.seriesStepMs !== 0) {
       writer.uint32(80).int64(message.seriesStepMs);
+    }
+    if (message.refundsFailed !== 0) {
+      writer.uint32(88).int64(message.refundsFailed);
+    }
+    if (message.amountFailed !== 0) {
+      writer.uint32(96).int64(message.amountFailed);
     }
     return writer;
   },
@@ -2672,6 +3353,22 @@ export const GetSalesResponse: MessageFns<GetSalesResponse> = {
             message.seriesStepMs = longToNumber(reader.int64());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.refundsFailed = longToNumber(reader.int64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.amountFailed = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2699,12 +3396,24 @@ export const GetSalesResponse: MessageFns<GetSalesResponse> = {
     message.tiers = object.tiers?.map((e) => TierSales.fromPartial(e)) || [];
     message.series = object.series?.map((e) => SalesPoint.fromPartial(e)) || [];
     message.seriesStepMs = object.seriesStepMs ?? 0;
+    message.refundsFailed = object.refundsFailed ?? 0;
+    message.amountFailed = object.amountFailed ?? 0;
     return message;
   },
 };
 
 function createBaseReserveRefundRequest(): ReserveRefundRequest {
-  return { checkoutId: "", refundId: "", seatIds: [], amount: 0, again: false };
+  return {
+    checkoutId: "",
+    refundId: "",
+    seatIds: [],
+    amount: 0,
+    again: false,
+    kind: RefundKind.UNSPECIFIED,
+    requestedBy: "",
+    reason: "",
+    insteadOf: "",
+  };
 }
 
 export const ReserveRefundRequest: MessageFns<ReserveRefundRequest> = {
@@ -2723,6 +3432,18 @@ export const ReserveRefundRequest: MessageFns<ReserveRefundRequest> = {
     }
     if (message.again !== false) {
       writer.uint32(40).bool(message.again);
+    }
+    if (message.kind !== RefundKind.UNSPECIFIED) {
+      writer.uint32(48).int32(refundKindToNumber(message.kind));
+    }
+    if (message.requestedBy !== "") {
+      writer.uint32(58).string(message.requestedBy);
+    }
+    if (message.reason !== "") {
+      writer.uint32(66).string(message.reason);
+    }
+    if (message.insteadOf !== "") {
+      writer.uint32(74).string(message.insteadOf);
     }
     return writer;
   },
@@ -2780,6 +3501,38 @@ export const ReserveRefundRequest: MessageFns<ReserveRefundRequest> = {
             message.again = reader.bool();
             continue;
           }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.kind = refundKindFromJSON(reader.int32());
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.requestedBy = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.insteadOf = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2802,12 +3555,16 @@ export const ReserveRefundRequest: MessageFns<ReserveRefundRequest> = {
     message.seatIds = object.seatIds?.map((e) => e) || [];
     message.amount = object.amount ?? 0;
     message.again = object.again ?? false;
+    message.kind = object.kind ?? RefundKind.UNSPECIFIED;
+    message.requestedBy = object.requestedBy ?? "";
+    message.reason = object.reason ?? "";
+    message.insteadOf = object.insteadOf ?? "";
     return message;
   },
 };
 
 function createBaseReserveRefundResponse(): ReserveRefundResponse {
-  return { seatIds: [], amount: 0 };
+  return { seatIds: [], amount: 0, kind: RefundKind.UNSPECIFIED };
 }
 
 export const ReserveRefundResponse: MessageFns<ReserveRefundResponse> = {
@@ -2817,6 +3574,9 @@ export const ReserveRefundResponse: MessageFns<ReserveRefundResponse> = {
     }
     if (message.amount !== 0) {
       writer.uint32(16).int64(message.amount);
+    }
+    if (message.kind !== RefundKind.UNSPECIFIED) {
+      writer.uint32(24).int32(refundKindToNumber(message.kind));
     }
     return writer;
   },
@@ -2850,6 +3610,14 @@ export const ReserveRefundResponse: MessageFns<ReserveRefundResponse> = {
             message.amount = longToNumber(reader.int64());
             continue;
           }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.kind = refundKindFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2869,6 +3637,969 @@ export const ReserveRefundResponse: MessageFns<ReserveRefundResponse> = {
     const message = createBaseReserveRefundResponse();
     message.seatIds = object.seatIds?.map((e) => e) || [];
     message.amount = object.amount ?? 0;
+    message.kind = object.kind ?? RefundKind.UNSPECIFIED;
+    return message;
+  },
+};
+
+function createBaseRecordPaymentRequest(): RecordPaymentRequest {
+  return { checkoutId: "", refunds: [], disputes: [] };
+}
+
+export const RecordPaymentRequest: MessageFns<RecordPaymentRequest> = {
+  encode(message: RecordPaymentRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    for (const v of message.refunds) {
+      RecordedRefund.encode(v!, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.disputes) {
+      OrderDispute.encode(v!, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordPaymentRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordPaymentRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refunds.push(RecordedRefund.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.disputes.push(OrderDispute.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordPaymentRequest>): RecordPaymentRequest {
+    return RecordPaymentRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordPaymentRequest>): RecordPaymentRequest {
+    const message = createBaseRecordPaymentRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.refunds = object.refunds?.map((e) => RecordedRefund.fromPartial(e)) || [];
+    message.disputes = object.disputes?.map((e) => OrderDispute.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRecordedRefund(): RecordedRefund {
+  return { refundId: "", amount: 0, status: "", failureReason: "", createdAtMs: 0, outside: false };
+}
+
+export const RecordedRefund: MessageFns<RecordedRefund> = {
+  encode(message: RecordedRefund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refundId !== "") {
+      writer.uint32(10).string(message.refundId);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(16).int64(message.amount);
+    }
+    if (message.status !== "") {
+      writer.uint32(26).string(message.status);
+    }
+    if (message.failureReason !== "") {
+      writer.uint32(34).string(message.failureReason);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(40).int64(message.createdAtMs);
+    }
+    if (message.outside !== false) {
+      writer.uint32(48).bool(message.outside);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordedRefund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordedRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.status = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.failureReason = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.outside = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordedRefund>): RecordedRefund {
+    return RecordedRefund.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordedRefund>): RecordedRefund {
+    const message = createBaseRecordedRefund();
+    message.refundId = object.refundId ?? "";
+    message.amount = object.amount ?? 0;
+    message.status = object.status ?? "";
+    message.failureReason = object.failureReason ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.outside = object.outside ?? false;
+    return message;
+  },
+};
+
+function createBaseRecordPaymentResponse(): RecordPaymentResponse {
+  return { order: undefined, voidSeatIds: [] };
+}
+
+export const RecordPaymentResponse: MessageFns<RecordPaymentResponse> = {
+  encode(message: RecordPaymentResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.voidSeatIds) {
+      writer.uint32(18).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordPaymentResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordPaymentResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.voidSeatIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordPaymentResponse>): RecordPaymentResponse {
+    return RecordPaymentResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordPaymentResponse>): RecordPaymentResponse {
+    const message = createBaseRecordPaymentResponse();
+    message.order = (object.order !== undefined && object.order !== null) ? Order.fromPartial(object.order) : undefined;
+    message.voidSeatIds = object.voidSeatIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseCloseRefundRequest(): CloseRefundRequest {
+  return { checkoutId: "", refundId: "", closedBy: "", reason: "" };
+}
+
+export const CloseRefundRequest: MessageFns<CloseRefundRequest> = {
+  encode(message: CloseRefundRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.refundId !== "") {
+      writer.uint32(18).string(message.refundId);
+    }
+    if (message.closedBy !== "") {
+      writer.uint32(26).string(message.closedBy);
+    }
+    if (message.reason !== "") {
+      writer.uint32(34).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloseRefundRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloseRefundRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.closedBy = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CloseRefundRequest>): CloseRefundRequest {
+    return CloseRefundRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CloseRefundRequest>): CloseRefundRequest {
+    const message = createBaseCloseRefundRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.refundId = object.refundId ?? "";
+    message.closedBy = object.closedBy ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseCloseRefundResponse(): CloseRefundResponse {
+  return { order: undefined };
+}
+
+export const CloseRefundResponse: MessageFns<CloseRefundResponse> = {
+  encode(message: CloseRefundResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CloseRefundResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCloseRefundResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<CloseRefundResponse>): CloseRefundResponse {
+    return CloseRefundResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CloseRefundResponse>): CloseRefundResponse {
+    const message = createBaseCloseRefundResponse();
+    message.order = (object.order !== undefined && object.order !== null) ? Order.fromPartial(object.order) : undefined;
+    return message;
+  },
+};
+
+function createBaseListRefundsRequest(): ListRefundsRequest {
+  return { state: RefundState.UNSPECIFIED, beforeMs: 0, cursor: "", limit: 0, eventIds: [] };
+}
+
+export const ListRefundsRequest: MessageFns<ListRefundsRequest> = {
+  encode(message: ListRefundsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== RefundState.UNSPECIFIED) {
+      writer.uint32(8).int32(refundStateToNumber(message.state));
+    }
+    if (message.beforeMs !== 0) {
+      writer.uint32(16).int64(message.beforeMs);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(32).int32(message.limit);
+    }
+    for (const v of message.eventIds) {
+      writer.uint32(42).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRefundsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRefundsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = refundStateFromJSON(reader.int32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.beforeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.eventIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListRefundsRequest>): ListRefundsRequest {
+    return ListRefundsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListRefundsRequest>): ListRefundsRequest {
+    const message = createBaseListRefundsRequest();
+    message.state = object.state ?? RefundState.UNSPECIFIED;
+    message.beforeMs = object.beforeMs ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    message.eventIds = object.eventIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListedRefund(): ListedRefund {
+  return { checkoutId: "", userId: "", eventId: "", currency: "", refund: undefined };
+}
+
+export const ListedRefund: MessageFns<ListedRefund> = {
+  encode(message: ListedRefund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.userId !== "") {
+      writer.uint32(18).string(message.userId);
+    }
+    if (message.eventId !== "") {
+      writer.uint32(26).string(message.eventId);
+    }
+    if (message.currency !== "") {
+      writer.uint32(34).string(message.currency);
+    }
+    if (message.refund !== undefined) {
+      OrderRefund.encode(message.refund, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListedRefund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListedRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.refund = OrderRefund.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListedRefund>): ListedRefund {
+    return ListedRefund.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListedRefund>): ListedRefund {
+    const message = createBaseListedRefund();
+    message.checkoutId = object.checkoutId ?? "";
+    message.userId = object.userId ?? "";
+    message.eventId = object.eventId ?? "";
+    message.currency = object.currency ?? "";
+    message.refund = (object.refund !== undefined && object.refund !== null)
+      ? OrderRefund.fromPartial(object.refund)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListRefundsResponse(): ListRefundsResponse {
+  return { refunds: [], nextCursor: "" };
+}
+
+export const ListRefundsResponse: MessageFns<ListRefundsResponse> = {
+  encode(message: ListRefundsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.refunds) {
+      ListedRefund.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListRefundsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListRefundsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refunds.push(ListedRefund.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListRefundsResponse>): ListRefundsResponse {
+    return ListRefundsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListRefundsResponse>): ListRefundsResponse {
+    const message = createBaseListRefundsResponse();
+    message.refunds = object.refunds?.map((e) => ListedRefund.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseEndCheckoutRequest(): EndCheckoutRequest {
+  return { checkoutId: "", reason: "" };
+}
+
+export const EndCheckoutRequest: MessageFns<EndCheckoutRequest> = {
+  encode(message: EndCheckoutRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.reason !== "") {
+      writer.uint32(18).string(message.reason);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EndCheckoutRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndCheckoutRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EndCheckoutRequest>): EndCheckoutRequest {
+    return EndCheckoutRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EndCheckoutRequest>): EndCheckoutRequest {
+    const message = createBaseEndCheckoutRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.reason = object.reason ?? "";
+    return message;
+  },
+};
+
+function createBaseEndCheckoutResponse(): EndCheckoutResponse {
+  return { order: undefined };
+}
+
+export const EndCheckoutResponse: MessageFns<EndCheckoutResponse> = {
+  encode(message: EndCheckoutResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): EndCheckoutResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseEndCheckoutResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<EndCheckoutResponse>): EndCheckoutResponse {
+    return EndCheckoutResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<EndCheckoutResponse>): EndCheckoutResponse {
+    const message = createBaseEndCheckoutResponse();
+    message.order = (object.order !== undefined && object.order !== null) ? Order.fromPartial(object.order) : undefined;
+    return message;
+  },
+};
+
+function createBaseListChangedOrdersRequest(): ListChangedOrdersRequest {
+  return { changedSinceMs: 0, changedBeforeMs: 0, cursor: "", limit: 0 };
+}
+
+export const ListChangedOrdersRequest: MessageFns<ListChangedOrdersRequest> = {
+  encode(message: ListChangedOrdersRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.changedSinceMs !== 0) {
+      writer.uint32(8).int64(message.changedSinceMs);
+    }
+    if (message.changedBeforeMs !== 0) {
+      writer.uint32(16).int64(message.changedBeforeMs);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(32).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListChangedOrdersRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListChangedOrdersRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.changedSinceMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.changedBeforeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListChangedOrdersRequest>): ListChangedOrdersRequest {
+    return ListChangedOrdersRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListChangedOrdersRequest>): ListChangedOrdersRequest {
+    const message = createBaseListChangedOrdersRequest();
+    message.changedSinceMs = object.changedSinceMs ?? 0;
+    message.changedBeforeMs = object.changedBeforeMs ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListChangedOrdersResponse(): ListChangedOrdersResponse {
+  return { orders: [], nextCursor: "" };
+}
+
+export const ListChangedOrdersResponse: MessageFns<ListChangedOrdersResponse> = {
+  encode(message: ListChangedOrdersResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.orders) {
+      Order.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListChangedOrdersResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListChangedOrdersResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.orders.push(Order.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListChangedOrdersResponse>): ListChangedOrdersResponse {
+    return ListChangedOrdersResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListChangedOrdersResponse>): ListChangedOrdersResponse {
+    const message = createBaseListChangedOrdersResponse();
+    message.orders = object.orders?.map((e) => Order.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
     return message;
   },
 };
@@ -2986,7 +4717,7 @@ export const DropRefundResponse: MessageFns<DropRefundResponse> = {
 /** Orders and their tickets: what a completed checkout left behind. */
 export type TicketServiceService = typeof TicketServiceService;
 export const TicketServiceService = {
-  /** One order, one ticket a seat. Idempotent by checkout id. */
+  /** One order, one ticket a seat. Idempotent by checkout id. Refusal: CHECKOUT_CANCELLED for a checkout that has ended without an order. */
   issueTickets: {
     path: "/onsale.ticket.v1.TicketService/IssueTickets" as const,
     requestStream: false as const,
@@ -2997,7 +4728,10 @@ export const TicketServiceService = {
       Buffer.from(IssueTicketsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): IssueTicketsResponse => IssueTicketsResponse.decode(value),
   },
-  /** Makes tickets worthless (refund) and records the refund on the order. Idempotent. */
+  /**
+   * The money of a refund that was set aside has gone back: its tickets are void. Idempotent. A refund that was never set aside (workflows
+   * that began before that was done) is recorded as it is told.
+   */
   voidTickets: {
     path: "/onsale.ticket.v1.TicketService/VoidTickets" as const,
     requestStream: false as const,
@@ -3078,8 +4812,9 @@ export const TicketServiceService = {
   },
   /**
    * Sets seats and money of an order aside for one refund, before the money goes back, so that no two refunds give the same seat
-   * or money back. The same refund id again is the same refund.
-   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left).
+   * or money back. The same refund id again is the same refund. This service alone decides what may go back.
+   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left: of these
+   * seats), REQUEST_INVALID, REFUND_NOT_FOUND and REFUND_NOT_FAILED for instead_of.
    */
   reserveRefund: {
     path: "/onsale.ticket.v1.TicketService/ReserveRefund" as const,
@@ -3101,6 +4836,65 @@ export const TicketServiceService = {
     responseSerialize: (value: DropRefundResponse): Buffer => Buffer.from(DropRefundResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DropRefundResponse => DropRefundResponse.decode(value),
   },
+  /**
+   * Takes over what Stripe says of an order's money: refunds that were made at Stripe itself, refunds that the bank sent back, disputes.
+   * Idempotent: what the order knows already stays as it is. Refusal: ORDER_NOT_FOUND.
+   */
+  recordPayment: {
+    path: "/onsale.ticket.v1.TicketService/RecordPayment" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecordPaymentRequest): Buffer => Buffer.from(RecordPaymentRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecordPaymentRequest => RecordPaymentRequest.decode(value),
+    responseSerialize: (value: RecordPaymentResponse): Buffer =>
+      Buffer.from(RecordPaymentResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordPaymentResponse => RecordPaymentResponse.decode(value),
+  },
+  /** A refund that the bank sent back has been paid another way. Refusals: ORDER_NOT_FOUND, REFUND_NOT_FOUND, REFUND_NOT_FAILED. */
+  closeRefund: {
+    path: "/onsale.ticket.v1.TicketService/CloseRefund" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: CloseRefundRequest): Buffer => Buffer.from(CloseRefundRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): CloseRefundRequest => CloseRefundRequest.decode(value),
+    responseSerialize: (value: CloseRefundResponse): Buffer => Buffer.from(CloseRefundResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): CloseRefundResponse => CloseRefundResponse.decode(value),
+  },
+  /** Refunds of all orders in this state since before a time, oldest first: those under way whose workflow may have died, those that need a person. */
+  listRefunds: {
+    path: "/onsale.ticket.v1.TicketService/ListRefunds" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListRefundsRequest): Buffer => Buffer.from(ListRefundsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListRefundsRequest => ListRefundsRequest.decode(value),
+    responseSerialize: (value: ListRefundsResponse): Buffer => Buffer.from(ListRefundsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListRefundsResponse => ListRefundsResponse.decode(value),
+  },
+  /**
+   * A checkout ends without an order, for good: from then on IssueTickets refuses it with CHECKOUT_CANCELLED. If it has an order, that is the
+   * answer and nothing is written: of an order and an end, the first to be written stands. Idempotent.
+   */
+  endCheckout: {
+    path: "/onsale.ticket.v1.TicketService/EndCheckout" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: EndCheckoutRequest): Buffer => Buffer.from(EndCheckoutRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): EndCheckoutRequest => EndCheckoutRequest.decode(value),
+    responseSerialize: (value: EndCheckoutResponse): Buffer => Buffer.from(EndCheckoutResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): EndCheckoutResponse => EndCheckoutResponse.decode(value),
+  },
+  /** Orders by when they changed last, oldest first, for the books. */
+  listChangedOrders: {
+    path: "/onsale.ticket.v1.TicketService/ListChangedOrders" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListChangedOrdersRequest): Buffer =>
+      Buffer.from(ListChangedOrdersRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListChangedOrdersRequest => ListChangedOrdersRequest.decode(value),
+    responseSerialize: (value: ListChangedOrdersResponse): Buffer =>
+      Buffer.from(ListChangedOrdersResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListChangedOrdersResponse => ListChangedOrdersResponse.decode(value),
+  },
   /** Public keys that verify ticket tokens (JWKS, JSON), for gates. */
   getVerificationKeys: {
     path: "/onsale.ticket.v1.TicketService/GetVerificationKeys" as const,
@@ -3116,9 +4910,12 @@ export const TicketServiceService = {
 } as const;
 
 export interface TicketServiceServer extends UntypedServiceImplementation {
-  /** One order, one ticket a seat. Idempotent by checkout id. */
+  /** One order, one ticket a seat. Idempotent by checkout id. Refusal: CHECKOUT_CANCELLED for a checkout that has ended without an order. */
   issueTickets: handleUnaryCall<IssueTicketsRequest, IssueTicketsResponse>;
-  /** Makes tickets worthless (refund) and records the refund on the order. Idempotent. */
+  /**
+   * The money of a refund that was set aside has gone back: its tickets are void. Idempotent. A refund that was never set aside (workflows
+   * that began before that was done) is recorded as it is told.
+   */
   voidTickets: handleUnaryCall<VoidTicketsRequest, VoidTicketsResponse>;
   listTickets: handleUnaryCall<ListTicketsRequest, ListTicketsResponse>;
   /** Refusal: TICKET_NOT_FOUND, also for another person's ticket. */
@@ -3134,18 +4931,35 @@ export interface TicketServiceServer extends UntypedServiceImplementation {
   getSales: handleUnaryCall<GetSalesRequest, GetSalesResponse>;
   /**
    * Sets seats and money of an order aside for one refund, before the money goes back, so that no two refunds give the same seat
-   * or money back. The same refund id again is the same refund.
-   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left).
+   * or money back. The same refund id again is the same refund. This service alone decides what may go back.
+   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left: of these
+   * seats), REQUEST_INVALID, REFUND_NOT_FOUND and REFUND_NOT_FAILED for instead_of.
    */
   reserveRefund: handleUnaryCall<ReserveRefundRequest, ReserveRefundResponse>;
   /** Gives up a refund that was set aside and not paid. One that was paid, or never set aside, stays as it is. */
   dropRefund: handleUnaryCall<DropRefundRequest, DropRefundResponse>;
+  /**
+   * Takes over what Stripe says of an order's money: refunds that were made at Stripe itself, refunds that the bank sent back, disputes.
+   * Idempotent: what the order knows already stays as it is. Refusal: ORDER_NOT_FOUND.
+   */
+  recordPayment: handleUnaryCall<RecordPaymentRequest, RecordPaymentResponse>;
+  /** A refund that the bank sent back has been paid another way. Refusals: ORDER_NOT_FOUND, REFUND_NOT_FOUND, REFUND_NOT_FAILED. */
+  closeRefund: handleUnaryCall<CloseRefundRequest, CloseRefundResponse>;
+  /** Refunds of all orders in this state since before a time, oldest first: those under way whose workflow may have died, those that need a person. */
+  listRefunds: handleUnaryCall<ListRefundsRequest, ListRefundsResponse>;
+  /**
+   * A checkout ends without an order, for good: from then on IssueTickets refuses it with CHECKOUT_CANCELLED. If it has an order, that is the
+   * answer and nothing is written: of an order and an end, the first to be written stands. Idempotent.
+   */
+  endCheckout: handleUnaryCall<EndCheckoutRequest, EndCheckoutResponse>;
+  /** Orders by when they changed last, oldest first, for the books. */
+  listChangedOrders: handleUnaryCall<ListChangedOrdersRequest, ListChangedOrdersResponse>;
   /** Public keys that verify ticket tokens (JWKS, JSON), for gates. */
   getVerificationKeys: handleUnaryCall<GetVerificationKeysRequest, GetVerificationKeysResponse>;
 }
 
 export interface TicketServiceClient extends Client {
-  /** One order, one ticket a seat. Idempotent by checkout id. */
+  /** One order, one ticket a seat. Idempotent by checkout id. Refusal: CHECKOUT_CANCELLED for a checkout that has ended without an order. */
   issueTickets(
     request: IssueTicketsRequest,
     callback: (error: ServiceError | null, response: IssueTicketsResponse) => void,
@@ -3161,7 +4975,10 @@ export interface TicketServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: IssueTicketsResponse) => void,
   ): ClientUnaryCall;
-  /** Makes tickets worthless (refund) and records the refund on the order. Idempotent. */
+  /**
+   * The money of a refund that was set aside has gone back: its tickets are void. Idempotent. A refund that was never set aside (workflows
+   * that began before that was done) is recorded as it is told.
+   */
   voidTickets(
     request: VoidTicketsRequest,
     callback: (error: ServiceError | null, response: VoidTicketsResponse) => void,
@@ -3289,8 +5106,9 @@ export interface TicketServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Sets seats and money of an order aside for one refund, before the money goes back, so that no two refunds give the same seat
-   * or money back. The same refund id again is the same refund.
-   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left).
+   * or money back. The same refund id again is the same refund. This service alone decides what may go back.
+   * Refusals: ORDER_NOT_FOUND, SEAT_UNKNOWN, SEAT_REFUNDED (details.seats; or there is none left), REFUND_TOO_LARGE (details.left: of these
+   * seats), REQUEST_INVALID, REFUND_NOT_FOUND and REFUND_NOT_FAILED for instead_of.
    */
   reserveRefund(
     request: ReserveRefundRequest,
@@ -3322,6 +5140,92 @@ export interface TicketServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DropRefundResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Takes over what Stripe says of an order's money: refunds that were made at Stripe itself, refunds that the bank sent back, disputes.
+   * Idempotent: what the order knows already stays as it is. Refusal: ORDER_NOT_FOUND.
+   */
+  recordPayment(
+    request: RecordPaymentRequest,
+    callback: (error: ServiceError | null, response: RecordPaymentResponse) => void,
+  ): ClientUnaryCall;
+  recordPayment(
+    request: RecordPaymentRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecordPaymentResponse) => void,
+  ): ClientUnaryCall;
+  recordPayment(
+    request: RecordPaymentRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecordPaymentResponse) => void,
+  ): ClientUnaryCall;
+  /** A refund that the bank sent back has been paid another way. Refusals: ORDER_NOT_FOUND, REFUND_NOT_FOUND, REFUND_NOT_FAILED. */
+  closeRefund(
+    request: CloseRefundRequest,
+    callback: (error: ServiceError | null, response: CloseRefundResponse) => void,
+  ): ClientUnaryCall;
+  closeRefund(
+    request: CloseRefundRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: CloseRefundResponse) => void,
+  ): ClientUnaryCall;
+  closeRefund(
+    request: CloseRefundRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: CloseRefundResponse) => void,
+  ): ClientUnaryCall;
+  /** Refunds of all orders in this state since before a time, oldest first: those under way whose workflow may have died, those that need a person. */
+  listRefunds(
+    request: ListRefundsRequest,
+    callback: (error: ServiceError | null, response: ListRefundsResponse) => void,
+  ): ClientUnaryCall;
+  listRefunds(
+    request: ListRefundsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListRefundsResponse) => void,
+  ): ClientUnaryCall;
+  listRefunds(
+    request: ListRefundsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListRefundsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * A checkout ends without an order, for good: from then on IssueTickets refuses it with CHECKOUT_CANCELLED. If it has an order, that is the
+   * answer and nothing is written: of an order and an end, the first to be written stands. Idempotent.
+   */
+  endCheckout(
+    request: EndCheckoutRequest,
+    callback: (error: ServiceError | null, response: EndCheckoutResponse) => void,
+  ): ClientUnaryCall;
+  endCheckout(
+    request: EndCheckoutRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: EndCheckoutResponse) => void,
+  ): ClientUnaryCall;
+  endCheckout(
+    request: EndCheckoutRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: EndCheckoutResponse) => void,
+  ): ClientUnaryCall;
+  /** Orders by when they changed last, oldest first, for the books. */
+  listChangedOrders(
+    request: ListChangedOrdersRequest,
+    callback: (error: ServiceError | null, response: ListChangedOrdersResponse) => void,
+  ): ClientUnaryCall;
+  listChangedOrders(
+    request: ListChangedOrdersRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListChangedOrdersResponse) => void,
+  ): ClientUnaryCall;
+  listChangedOrders(
+    request: ListChangedOrdersRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListChangedOrdersResponse) => void,
   ): ClientUnaryCall;
   /** Public keys that verify ticket tokens (JWKS, JSON), for gates. */
   getVerificationKeys(
