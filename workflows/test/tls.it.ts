@@ -86,6 +86,7 @@ async function complaint(env: Record<string, string>, sentence = /./): Promise<s
       connection: temporalConnection(env),
       namespace: "default",
       taskQueue: "nobody",
+      name: "one",
       maxCachedWorkflows: 1,
       shutdownGraceMs: 1_000,
       reconcileEverySeconds: 0,

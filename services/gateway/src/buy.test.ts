@@ -49,25 +49,6 @@ const order = (over: Partial<Order> = {}): Order => ({
 });
 const by = { refundId: "rfd_1", requestedBy: "acc_op" };
 
-<<<<<<< HEAD
-test("a refund of all leaves the amount to the payment; one of seats is their price; a named amount stands", () => {
-  expect(refundOf(order(), {}, by)).toMatchObject({ seatIds: [], amount: 0, accountId: "acc_1", eventId: "evt_1" });
-  expect(refundOf(order(), { seats: ["A-A-2"] }, by)).toMatchObject({ seatIds: ["A-A-2"], amount: 3000 });
-  expect(refundOf(order(), { seats: ["A-A-2"], amount: 1000 }, by)).toMatchObject({ seatIds: ["A-A-2"], amount: 1000 });
-  expect(refundOf(order({ amountRefunded: 5000 }), { seats: ["A-A-2"] }, by)).toMatchObject({ amount: 3000 });
-});
-
-test.each([
-  [order({ amountRefunded: 8000 }), {}, "REFUND_TOO_LARGE"],
-  [order({ amountRefunded: 5001 }), { seats: ["A-A-2"] }, "REFUND_TOO_LARGE"],
-  [order(), { amount: 8001 }, "REFUND_TOO_LARGE"],
-  [order(), { seats: ["B-B-1"] }, "SEAT_UNKNOWN"],
-  [order({ currency: "ISK" }), { amount: 1050 }, "REQUEST_INVALID"],
-  [order({ currency: "KWD" }), { amount: 1005 }, "REQUEST_INVALID"],
-])("a refund that can't be: %#", (from, asked, code) => {
-  expect(refundOf(from, asked, by)).toMatchObject({ code });
-  expect(refundOf(from, asked, by)).toBeInstanceOf(DomainError);
-=======
 test("a refund passes on what was asked: whether it may go back, and how much, is not decided here", () => {
   const { accountId, eventId } = { accountId: "acc_1", eventId: "evt_1" };
   expect(refundOf(order(), {}, by)).toEqual({
@@ -89,7 +70,6 @@ test("a refund passes on what was asked: whether it may go back, and how much, i
     reason: "rain",
   });
   expect(refundOf(order(), { insteadOf: "rfd_0" }, by)).toMatchObject({ insteadOf: "rfd_0" });
->>>>>>> orders
 });
 
 test("money and end agree, or someone has to look", () => {

@@ -1,5 +1,4 @@
 // Routes of what was bought: orders, their refunds, and tickets.
-import { currencies } from "@onsale/kit/currencies";
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
@@ -31,7 +30,6 @@ import { cache, type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
 import type { Temporal } from "./temporal.js";
-import { invalid } from "./validation.js";
 
 export interface OrderDependencies {
   readonly services: Services;
@@ -361,36 +359,12 @@ export async function orderFor(
   return order;
 }
 
-<<<<<<< HEAD
-/** The refund that is asked for, or why it can't be: SEAT_UNKNOWN, REQUEST_INVALID, REFUND_TOO_LARGE. */
-=======
 /** The refund that is asked for; whether it may go back, the ticket service decides. */
->>>>>>> orders
 export function refundOf(
   order: Order,
   { seats, amount, kind = "return", reason, insteadOf }: z.output<typeof schema.newRefund>,
   by: { readonly refundId: string; readonly requestedBy: string },
-<<<<<<< HEAD
-): RefundInput | DomainError {
-  const prices = new Map(order.seats.map((seat) => [seat.seatId, seat.amount]));
-  const foreign = (seats ?? []).filter((seat) => !prices.has(seat));
-  if (foreign.length > 0)
-    return new DomainError("SEAT_UNKNOWN", "Some of these seats are not part of the order.", { seats: foreign });
-  const left = order.amount - order.amountRefunded;
-  const step = currencies.get(order.currency)?.step ?? 1;
-  if (amount !== undefined && amount !== left && amount % step !== 0)
-    return invalid([
-      { in: "body", pointer: "/amount", detail: `must be a multiple of ${step} in ${order.currency}, as at Stripe` },
-    ]);
-  const wanted = amount ?? seats?.reduce((sum, seat) => sum + (prices.get(seat) ?? 0), 0) ?? left;
-  if (left <= 0 || wanted > left)
-    return new DomainError("REFUND_TOO_LARGE", "The refund is larger than what is left of the order.", {
-      amount: wanted,
-      left,
-    });
-=======
 ): RefundInput {
->>>>>>> orders
   return {
     ...by,
     checkoutId: order.checkoutId,

@@ -400,3 +400,22 @@ describe("over random histories", () => {
     );
   });
 });
+
+describe("in a currency that Stripe counts in steps", () => {
+  const krona = { ...orderOf(100_000, 200_000, 300_000), currency: "ISK" };
+
+  it("only whole steps go back, or all that is left", () => {
+    expect(refused(krona, wish("rfd_1", { kind: "goodwill", amount: 150, reason: "rain" }))).toMatchObject({
+      code: "REQUEST_INVALID",
+    });
+    expect(left(given(krona, "rfd_1", { seatIds: ["S1"] }))).toEqual([0, 200_000, 300_000]);
+  });
+
+  it("money is shared among seats in whole steps, so that what is left of each can go back", () => {
+    for (const steps of [1, 2, 7, 100, 5_999]) {
+      const after = given(krona, "rfd_1", { kind: "goodwill", amount: steps * 100, reason: "rain" });
+      expect(left(after).every((amount) => amount % 100 === 0)).toBe(true);
+      expect(left(after).reduce((sum, amount) => sum + amount, 0)).toBe(600_000 - steps * 100);
+    }
+  });
+});

@@ -1,4 +1,5 @@
 // Refunds of an order, decided: what may be set aside, what its end changes, and what becomes of one that failed.
+import { currencies } from "@onsale/kit/currencies";
 import { addAmounts } from "@onsale/kit/money";
 import { allocation } from "./allocation.js";
 import {
@@ -53,6 +54,9 @@ export function withReservation(order: Order, wish: RefundWish, nowMs: number): 
   const most = addAmounts(scope.pool.map((seatId) => left.get(seatId) ?? 0));
   const amount = wish.amount === 0 ? most : wish.amount;
   if (!isAmount(amount) || amount > most) return { ok: false, code: "REFUND_TOO_LARGE", left: most };
+  const step = currencies.get(order.currency)?.step ?? 1;
+  if (amount !== most && amount % step !== 0)
+    return invalid(`Amounts in ${order.currency} are multiples of ${step} in its minor unit, as at Stripe.`);
   const { kind, seatIds, pool } = scope;
   return added(order, wish, { kind, seatIds, amount, money: allocation(order, amount, pool) }, nowMs);
 }

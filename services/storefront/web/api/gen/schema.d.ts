@@ -1563,34 +1563,14 @@ export interface components {
                 city: string;
                 timeZone: string;
             };
-<<<<<<< HEAD
-            seats: {
-                seatId: string;
-                section: string;
-                /** @description Empty in general admission. */
-                row: string;
-                number: string;
-                tier: string;
-                /**
-                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-                 * @example 4950
-                 */
-                amount: number;
-            }[];
-=======
             seats: components["schemas"]["OrderSeat"][];
->>>>>>> orders
             /**
              * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-<<<<<<< HEAD
-             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-=======
              * @description Went back, by Stripe or another way.
->>>>>>> orders
              * @example 4950
              */
             amountRefunded: number;
@@ -1627,7 +1607,7 @@ export interface components {
         OrderDispute: {
             disputeId: string;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1666,7 +1646,7 @@ export interface components {
              */
             state: "pending" | "paid" | "failed" | "replaced" | "closed";
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1676,7 +1656,7 @@ export interface components {
             money: {
                 seat: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
@@ -1714,7 +1694,7 @@ export interface components {
             number: string;
             tier: string;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1739,34 +1719,14 @@ export interface components {
                 city: string;
                 timeZone: string;
             };
-<<<<<<< HEAD
-            seats: {
-                seatId: string;
-                section: string;
-                /** @description Empty in general admission. */
-                row: string;
-                number: string;
-                tier: string;
-                /**
-                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-                 * @example 4950
-                 */
-                amount: number;
-            }[];
-=======
             seats: components["schemas"]["OrderSeat"][];
->>>>>>> orders
             /**
              * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-<<<<<<< HEAD
-             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-=======
              * @description Went back, by Stripe or another way.
->>>>>>> orders
              * @example 4950
              */
             amountRefunded: number;
@@ -2165,16 +2125,12 @@ export interface components {
                  */
                 refunded: number;
                 /**
-<<<<<<< HEAD
-                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-=======
                  * @description Owed to buyers: refunds that the bank sent back. It is in net until it is paid.
                  * @example 4950
                  */
                 failed: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
->>>>>>> orders
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 net: number;
@@ -2281,34 +2237,14 @@ export interface components {
                 city: string;
                 timeZone: string;
             };
-<<<<<<< HEAD
-            seats: {
-                seatId: string;
-                section: string;
-                /** @description Empty in general admission. */
-                row: string;
-                number: string;
-                tier: string;
-                /**
-                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-                 * @example 4950
-                 */
-                amount: number;
-            }[];
-=======
             seats: components["schemas"]["OrderSeat"][];
->>>>>>> orders
             /**
              * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-<<<<<<< HEAD
-             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
-=======
              * @description Went back, by Stripe or another way.
->>>>>>> orders
              * @example 4950
              */
             amountRefunded: number;
