@@ -7,7 +7,7 @@ import { createMetrics } from "@onsale/kit/metrics";
 import { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import { type ReconcileSeatsResponse, ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
-import { Payment, PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { Payment, PaymentServiceService, PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
 import { Order, OrderStatus, TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 
 export type Method =
@@ -180,10 +180,19 @@ export async function startScriptedServices() {
           open.status =
             open.amountRefunded === open.amountCaptured ? PaymentStatus.REFUNDED : PaymentStatus.PARTIALLY_REFUNDED;
         }
-        return { payment: open, stripeRefundId: `re_${request.refundId}`, amount };
+        return {
+          payment: open,
+          stripeRefundId: `re_${request.refundId}`,
+          amount,
+          status: RefundStatus.SUCCEEDED,
+        };
       }),
     getPayment: (request) => take("getPayment", request, (known) => ({ payment: known.payment })),
     handleWebhook: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
+    listPayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
+    listStripePayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
+    getDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
+    submitDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
   });
 
   const inventory = server();

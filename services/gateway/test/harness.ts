@@ -360,6 +360,8 @@ export const aPayment = (checkoutId: string, status: PaymentStatus = PaymentStat
   declineCode: "",
   declineMessage: "",
   actionUrl: "",
+  refunds: [],
+  disputes: [],
 });
 
 export async function eventually<Result>(check: () => Promise<Result> | Result, ms = 30_000): Promise<Result> {

@@ -109,6 +109,168 @@ export function paymentStatusToNumber(object: PaymentStatus): number {
   }
 }
 
+/** Stripe's word on a refund. What has failed or was cancelled is the buyer's no more: its amount is ours again, at Stripe. */
+export const RefundStatus = {
+  UNSPECIFIED: "REFUND_STATUS_UNSPECIFIED",
+  /** OPEN - Written down by us, not known to be at Stripe yet. */
+  OPEN: "REFUND_STATUS_OPEN",
+  PENDING: "REFUND_STATUS_PENDING",
+  /** REQUIRES_ACTION - The buyer has to tell Stripe where the money should go. */
+  REQUIRES_ACTION: "REFUND_STATUS_REQUIRES_ACTION",
+  /** SUCCEEDED - Sent to the bank. Not the last word: a bank can send it back days later, and then it has failed. */
+  SUCCEEDED: "REFUND_STATUS_SUCCEEDED",
+  FAILED: "REFUND_STATUS_FAILED",
+  CANCELED: "REFUND_STATUS_CANCELED",
+} as const;
+
+export type RefundStatus = typeof RefundStatus[keyof typeof RefundStatus];
+
+export namespace RefundStatus {
+  export type UNSPECIFIED = typeof RefundStatus.UNSPECIFIED;
+  export type OPEN = typeof RefundStatus.OPEN;
+  export type PENDING = typeof RefundStatus.PENDING;
+  export type REQUIRES_ACTION = typeof RefundStatus.REQUIRES_ACTION;
+  export type SUCCEEDED = typeof RefundStatus.SUCCEEDED;
+  export type FAILED = typeof RefundStatus.FAILED;
+  export type CANCELED = typeof RefundStatus.CANCELED;
+}
+
+export function refundStatusFromJSON(object: any): RefundStatus {
+  switch (object) {
+    case 0:
+    case "REFUND_STATUS_UNSPECIFIED":
+      return RefundStatus.UNSPECIFIED;
+    case 1:
+    case "REFUND_STATUS_OPEN":
+      return RefundStatus.OPEN;
+    case 2:
+    case "REFUND_STATUS_PENDING":
+      return RefundStatus.PENDING;
+    case 3:
+    case "REFUND_STATUS_REQUIRES_ACTION":
+      return RefundStatus.REQUIRES_ACTION;
+    case 4:
+    case "REFUND_STATUS_SUCCEEDED":
+      return RefundStatus.SUCCEEDED;
+    case 5:
+    case "REFUND_STATUS_FAILED":
+      return RefundStatus.FAILED;
+    case 6:
+    case "REFUND_STATUS_CANCELED":
+      return RefundStatus.CANCELED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RefundStatus");
+  }
+}
+
+export function refundStatusToNumber(object: RefundStatus): number {
+  switch (object) {
+    case RefundStatus.UNSPECIFIED:
+      return 0;
+    case RefundStatus.OPEN:
+      return 1;
+    case RefundStatus.PENDING:
+      return 2;
+    case RefundStatus.REQUIRES_ACTION:
+      return 3;
+    case RefundStatus.SUCCEEDED:
+      return 4;
+    case RefundStatus.FAILED:
+      return 5;
+    case RefundStatus.CANCELED:
+      return 6;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum RefundStatus");
+  }
+}
+
+/** Stripe's word on a dispute. A warning is an inquiry: the bank asks, no money has moved. */
+export const DisputeStatus = {
+  UNSPECIFIED: "DISPUTE_STATUS_UNSPECIFIED",
+  NEEDS_RESPONSE: "DISPUTE_STATUS_NEEDS_RESPONSE",
+  UNDER_REVIEW: "DISPUTE_STATUS_UNDER_REVIEW",
+  WON: "DISPUTE_STATUS_WON",
+  LOST: "DISPUTE_STATUS_LOST",
+  WARNING_NEEDS_RESPONSE: "DISPUTE_STATUS_WARNING_NEEDS_RESPONSE",
+  WARNING_UNDER_REVIEW: "DISPUTE_STATUS_WARNING_UNDER_REVIEW",
+  WARNING_CLOSED: "DISPUTE_STATUS_WARNING_CLOSED",
+  /** PREVENTED - Settled before it became a dispute (by the card network's own programmes). */
+  PREVENTED: "DISPUTE_STATUS_PREVENTED",
+} as const;
+
+export type DisputeStatus = typeof DisputeStatus[keyof typeof DisputeStatus];
+
+export namespace DisputeStatus {
+  export type UNSPECIFIED = typeof DisputeStatus.UNSPECIFIED;
+  export type NEEDS_RESPONSE = typeof DisputeStatus.NEEDS_RESPONSE;
+  export type UNDER_REVIEW = typeof DisputeStatus.UNDER_REVIEW;
+  export type WON = typeof DisputeStatus.WON;
+  export type LOST = typeof DisputeStatus.LOST;
+  export type WARNING_NEEDS_RESPONSE = typeof DisputeStatus.WARNING_NEEDS_RESPONSE;
+  export type WARNING_UNDER_REVIEW = typeof DisputeStatus.WARNING_UNDER_REVIEW;
+  export type WARNING_CLOSED = typeof DisputeStatus.WARNING_CLOSED;
+  export type PREVENTED = typeof DisputeStatus.PREVENTED;
+}
+
+export function disputeStatusFromJSON(object: any): DisputeStatus {
+  switch (object) {
+    case 0:
+    case "DISPUTE_STATUS_UNSPECIFIED":
+      return DisputeStatus.UNSPECIFIED;
+    case 1:
+    case "DISPUTE_STATUS_NEEDS_RESPONSE":
+      return DisputeStatus.NEEDS_RESPONSE;
+    case 2:
+    case "DISPUTE_STATUS_UNDER_REVIEW":
+      return DisputeStatus.UNDER_REVIEW;
+    case 3:
+    case "DISPUTE_STATUS_WON":
+      return DisputeStatus.WON;
+    case 4:
+    case "DISPUTE_STATUS_LOST":
+      return DisputeStatus.LOST;
+    case 5:
+    case "DISPUTE_STATUS_WARNING_NEEDS_RESPONSE":
+      return DisputeStatus.WARNING_NEEDS_RESPONSE;
+    case 6:
+    case "DISPUTE_STATUS_WARNING_UNDER_REVIEW":
+      return DisputeStatus.WARNING_UNDER_REVIEW;
+    case 7:
+    case "DISPUTE_STATUS_WARNING_CLOSED":
+      return DisputeStatus.WARNING_CLOSED;
+    case 8:
+    case "DISPUTE_STATUS_PREVENTED":
+      return DisputeStatus.PREVENTED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum DisputeStatus");
+  }
+}
+
+export function disputeStatusToNumber(object: DisputeStatus): number {
+  switch (object) {
+    case DisputeStatus.UNSPECIFIED:
+      return 0;
+    case DisputeStatus.NEEDS_RESPONSE:
+      return 1;
+    case DisputeStatus.UNDER_REVIEW:
+      return 2;
+    case DisputeStatus.WON:
+      return 3;
+    case DisputeStatus.LOST:
+      return 4;
+    case DisputeStatus.WARNING_NEEDS_RESPONSE:
+      return 5;
+    case DisputeStatus.WARNING_UNDER_REVIEW:
+      return 6;
+    case DisputeStatus.WARNING_CLOSED:
+      return 7;
+    case DisputeStatus.PREVENTED:
+      return 8;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum DisputeStatus");
+  }
+}
+
 export interface Payment {
   checkoutId: string;
   /** Stripe's id, pi_... */
@@ -125,6 +287,38 @@ export interface Payment {
   declineMessage: string;
   /** Where the buyer approves (3-D Secure), while status is REQUIRES_ACTION. */
   actionUrl: string;
+  /** Every refund, oldest first: ours, and those made at Stripe itself. */
+  refunds: PaymentRefund[];
+  /** Every dispute, oldest first. */
+  disputes: Dispute[];
+}
+
+export interface PaymentRefund {
+  /** The caller's; for one that was made at Stripe itself, Stripe's id. */
+  refundId: string;
+  /** Stripe's id, re_...; empty while the refund is open. */
+  stripeRefundId: string;
+  amount: number;
+  status: RefundStatus;
+  /** Stripe's time; 0 while the refund is open. */
+  createdAtMs: number;
+  /** Stripe's word, once it has failed: lost_or_stolen_card, expired_or_canceled_card, unknown, ... */
+  failureReason: string;
+  /** Made at Stripe itself (its dashboard, another program), not through us. */
+  outside: boolean;
+}
+
+export interface Dispute {
+  /** Stripe's id, du_... or dp_... */
+  disputeId: string;
+  amount: number;
+  /** Stripe's word: fraudulent, product_not_received, ... */
+  reason: string;
+  status: DisputeStatus;
+  createdAtMs: number;
+  /** Until when evidence is taken; 0: none is asked for. */
+  evidenceDueMs: number;
+  hasEvidence: boolean;
 }
 
 export interface AuthorizeRequest {
@@ -179,8 +373,9 @@ export interface RefundResponse {
     | undefined;
   /** Stripe's id, re_... */
   stripeRefundId: string;
-  /** What this refund gave back. */
+  /** What this refund gives back, unless it has failed or was cancelled: status says. */
   amount: number;
+  status: RefundStatus;
 }
 
 export interface GetPaymentRequest {
@@ -208,6 +403,104 @@ export interface HandleWebhookResponse {
   payment?: Payment | undefined;
 }
 
+export interface ListPaymentsRequest {
+  /** From this moment on; 0: from the first. */
+  changedSinceMs: number;
+  /** Up to and without this moment; 0: up to now. */
+  changedBeforeMs: number;
+  /** Empty: all. */
+  statuses: PaymentStatus[];
+  cursor: string;
+  /** 0: 100. 500 at most. */
+  limit: number;
+}
+
+export interface ListPaymentsResponse {
+  payments: ListedPayment[];
+  /** Empty when there is no more. */
+  nextCursor: string;
+}
+
+export interface ListedPayment {
+  payment: Payment | undefined;
+  userId: string;
+  eventId: string;
+  createdAtMs: number;
+  changedAtMs: number;
+}
+
+export interface ListStripePaymentsRequest {
+  /** Stripe's time, in whole seconds: from this moment on; 0: from the first. */
+  createdSinceMs: number;
+  /** Up to and without this moment; 0: up to now. */
+  createdBeforeMs: number;
+  cursor: string;
+  /** 0: 50. 100 at most. */
+  limit: number;
+}
+
+export interface ListStripePaymentsResponse {
+  payments: StripePayment[];
+  /** Empty when there is no more. */
+  nextCursor: string;
+}
+
+export interface StripePayment {
+  paymentIntentId: string;
+  /** Out of its metadata; empty: the payment is not ours. */
+  checkoutId: string;
+  /** Stripe's word for the intent: requires_capture, succeeded, ... */
+  stripeStatus: string;
+  amount: number;
+  currency: string;
+  amountCaptured: number;
+  /** Refunds that succeeded or are on their way. */
+  amountRefunded: number;
+  /** Disputes that are open or lost: the money is not ours (any more). */
+  amountDisputed: number;
+  createdAtMs: number;
+  refunds: PaymentRefund[];
+  disputes: Dispute[];
+  /** Ours; unset: we have none for this intent. */
+  record?: Payment | undefined;
+}
+
+export interface GetDisputeEvidenceRequest {
+  checkoutId: string;
+  disputeId: string;
+}
+
+export interface GetDisputeEvidenceResponse {
+  dispute:
+    | Dispute
+    | undefined;
+  /** Stripe's text fields that are filled. */
+  evidence: { [key: string]: string };
+}
+
+export interface GetDisputeEvidenceResponse_EvidenceEntry {
+  key: string;
+  value: string;
+}
+
+export interface SubmitDisputeEvidenceRequest {
+  checkoutId: string;
+  disputeId: string;
+  /** Stripe's text fields: product_description, customer_name, service_date, uncategorized_text, ... */
+  evidence: { [key: string]: string };
+  /** Sends it to the bank; without, it is only kept on the dispute. */
+  submit: boolean;
+}
+
+export interface SubmitDisputeEvidenceRequest_EvidenceEntry {
+  key: string;
+  value: string;
+}
+
+export interface SubmitDisputeEvidenceResponse {
+  dispute: Dispute | undefined;
+}
+
 function createBasePayment(): Payment {
   return {
     checkoutId: "",
@@ -221,6 +514,8 @@ function createBasePayment(): Payment {
     declineCode: "",
     declineMessage: "",
     actionUrl: "",
+    refunds: [],
+    disputes: [],
   };
 }
 
@@ -258,6 +553,12 @@ export const Payment: MessageFns<Payment> = {
     }
     if (message.actionUrl !== "") {
       writer.uint32(90).string(message.actionUrl);
+    }
+    for (const v of message.refunds) {
+      PaymentRefund.encode(v!, writer.uint32(98).fork()).join();
+    }
+    for (const v of message.disputes) {
+      Dispute.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -363,6 +664,22 @@ export const Payment: MessageFns<Payment> = {
             message.actionUrl = reader.string();
             continue;
           }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.refunds.push(PaymentRefund.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.disputes.push(Dispute.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -391,6 +708,278 @@ export const Payment: MessageFns<Payment> = {
     message.declineCode = object.declineCode ?? "";
     message.declineMessage = object.declineMessage ?? "";
     message.actionUrl = object.actionUrl ?? "";
+    message.refunds = object.refunds?.map((e) => PaymentRefund.fromPartial(e)) || [];
+    message.disputes = object.disputes?.map((e) => Dispute.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBasePaymentRefund(): PaymentRefund {
+  return {
+    refundId: "",
+    stripeRefundId: "",
+    amount: 0,
+    status: RefundStatus.UNSPECIFIED,
+    createdAtMs: 0,
+    failureReason: "",
+    outside: false,
+  };
+}
+
+export const PaymentRefund: MessageFns<PaymentRefund> = {
+  encode(message: PaymentRefund, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.refundId !== "") {
+      writer.uint32(10).string(message.refundId);
+    }
+    if (message.stripeRefundId !== "") {
+      writer.uint32(18).string(message.stripeRefundId);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(24).int64(message.amount);
+    }
+    if (message.status !== RefundStatus.UNSPECIFIED) {
+      writer.uint32(32).int32(refundStatusToNumber(message.status));
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(40).int64(message.createdAtMs);
+    }
+    if (message.failureReason !== "") {
+      writer.uint32(50).string(message.failureReason);
+    }
+    if (message.outside !== false) {
+      writer.uint32(56).bool(message.outside);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PaymentRefund {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePaymentRefund();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.refundId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.stripeRefundId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = refundStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.failureReason = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.outside = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PaymentRefund>): PaymentRefund {
+    return PaymentRefund.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PaymentRefund>): PaymentRefund {
+    const message = createBasePaymentRefund();
+    message.refundId = object.refundId ?? "";
+    message.stripeRefundId = object.stripeRefundId ?? "";
+    message.amount = object.amount ?? 0;
+    message.status = object.status ?? RefundStatus.UNSPECIFIED;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.failureReason = object.failureReason ?? "";
+    message.outside = object.outside ?? false;
+    return message;
+  },
+};
+
+function createBaseDispute(): Dispute {
+  return {
+    disputeId: "",
+    amount: 0,
+    reason: "",
+    status: DisputeStatus.UNSPECIFIED,
+    createdAtMs: 0,
+    evidenceDueMs: 0,
+    hasEvidence: false,
+  };
+}
+
+export const Dispute: MessageFns<Dispute> = {
+  encode(message: Dispute, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.disputeId !== "") {
+      writer.uint32(10).string(message.disputeId);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(16).int64(message.amount);
+    }
+    if (message.reason !== "") {
+      writer.uint32(26).string(message.reason);
+    }
+    if (message.status !== DisputeStatus.UNSPECIFIED) {
+      writer.uint32(32).int32(disputeStatusToNumber(message.status));
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(40).int64(message.createdAtMs);
+    }
+    if (message.evidenceDueMs !== 0) {
+      writer.uint32(48).int64(message.evidenceDueMs);
+    }
+    if (message.hasEvidence !== false) {
+      writer.uint32(56).bool(message.hasEvidence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Dispute {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDispute();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.disputeId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = disputeStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.evidenceDueMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.hasEvidence = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Dispute>): Dispute {
+    return Dispute.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Dispute>): Dispute {
+    const message = createBaseDispute();
+    message.disputeId = object.disputeId ?? "";
+    message.amount = object.amount ?? 0;
+    message.reason = object.reason ?? "";
+    message.status = object.status ?? DisputeStatus.UNSPECIFIED;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.evidenceDueMs = object.evidenceDueMs ?? 0;
+    message.hasEvidence = object.hasEvidence ?? false;
     return message;
   },
 };
@@ -929,7 +1518,7 @@ export const RefundRequest: MessageFns<RefundRequest> = {
 };
 
 function createBaseRefundResponse(): RefundResponse {
-  return { payment: undefined, stripeRefundId: "", amount: 0 };
+  return { payment: undefined, stripeRefundId: "", amount: 0, status: RefundStatus.UNSPECIFIED };
 }
 
 export const RefundResponse: MessageFns<RefundResponse> = {
@@ -942,6 +1531,9 @@ export const RefundResponse: MessageFns<RefundResponse> = {
     }
     if (message.amount !== 0) {
       writer.uint32(24).int64(message.amount);
+    }
+    if (message.status !== RefundStatus.UNSPECIFIED) {
+      writer.uint32(32).int32(refundStatusToNumber(message.status));
     }
     return writer;
   },
@@ -983,6 +1575,14 @@ export const RefundResponse: MessageFns<RefundResponse> = {
             message.amount = longToNumber(reader.int64());
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = refundStatusFromJSON(reader.int32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1005,6 +1605,7 @@ export const RefundResponse: MessageFns<RefundResponse> = {
       : undefined;
     message.stripeRefundId = object.stripeRefundId ?? "";
     message.amount = object.amount ?? 0;
+    message.status = object.status ?? RefundStatus.UNSPECIFIED;
     return message;
   },
 };
@@ -1305,6 +1906,1097 @@ export const HandleWebhookResponse: MessageFns<HandleWebhookResponse> = {
   },
 };
 
+function createBaseListPaymentsRequest(): ListPaymentsRequest {
+  return { changedSinceMs: 0, changedBeforeMs: 0, statuses: [], cursor: "", limit: 0 };
+}
+
+export const ListPaymentsRequest: MessageFns<ListPaymentsRequest> = {
+  encode(message: ListPaymentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.changedSinceMs !== 0) {
+      writer.uint32(8).int64(message.changedSinceMs);
+    }
+    if (message.changedBeforeMs !== 0) {
+      writer.uint32(16).int64(message.changedBeforeMs);
+    }
+    if (message.statuses.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.statuses) {
+        writer.int32(paymentStatusToNumber(v));
+      }
+      writer.join();
+    }
+    if (message.cursor !== "") {
+      writer.uint32(34).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(40).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPaymentsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPaymentsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.changedSinceMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.changedBeforeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.statuses.push(paymentStatusFromJSON(reader.int32()));
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.statuses.push(paymentStatusFromJSON(reader.int32()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListPaymentsRequest>): ListPaymentsRequest {
+    return ListPaymentsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPaymentsRequest>): ListPaymentsRequest {
+    const message = createBaseListPaymentsRequest();
+    message.changedSinceMs = object.changedSinceMs ?? 0;
+    message.changedBeforeMs = object.changedBeforeMs ?? 0;
+    message.statuses = object.statuses?.map((e) => e) || [];
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListPaymentsResponse(): ListPaymentsResponse {
+  return { payments: [], nextCursor: "" };
+}
+
+export const ListPaymentsResponse: MessageFns<ListPaymentsResponse> = {
+  encode(message: ListPaymentsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.payments) {
+      ListedPayment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPaymentsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPaymentsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.payments.push(ListedPayment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListPaymentsResponse>): ListPaymentsResponse {
+    return ListPaymentsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPaymentsResponse>): ListPaymentsResponse {
+    const message = createBaseListPaymentsResponse();
+    message.payments = object.payments?.map((e) => ListedPayment.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseListedPayment(): ListedPayment {
+  return { payment: undefined, userId: "", eventId: "", createdAtMs: 0, changedAtMs: 0 };
+}
+
+export const ListedPayment: MessageFns<ListedPayment> = {
+  encode(message: ListedPayment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.payment !== undefined) {
+      Payment.encode(message.payment, writer.uint32(10).fork()).join();
+    }
+    if (message.userId !== "") {
+      writer.uint32(18).string(message.userId);
+    }
+    if (message.eventId !== "") {
+      writer.uint32(26).string(message.eventId);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(32).int64(message.createdAtMs);
+    }
+    if (message.changedAtMs !== 0) {
+      writer.uint32(40).int64(message.changedAtMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListedPayment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListedPayment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.payment = Payment.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.changedAtMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListedPayment>): ListedPayment {
+    return ListedPayment.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListedPayment>): ListedPayment {
+    const message = createBaseListedPayment();
+    message.payment = (object.payment !== undefined && object.payment !== null)
+      ? Payment.fromPartial(object.payment)
+      : undefined;
+    message.userId = object.userId ?? "";
+    message.eventId = object.eventId ?? "";
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.changedAtMs = object.changedAtMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseListStripePaymentsRequest(): ListStripePaymentsRequest {
+  return { createdSinceMs: 0, createdBeforeMs: 0, cursor: "", limit: 0 };
+}
+
+export const ListStripePaymentsRequest: MessageFns<ListStripePaymentsRequest> = {
+  encode(message: ListStripePaymentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.createdSinceMs !== 0) {
+      writer.uint32(8).int64(message.createdSinceMs);
+    }
+    if (message.createdBeforeMs !== 0) {
+      writer.uint32(16).int64(message.createdBeforeMs);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(32).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListStripePaymentsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListStripePaymentsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.createdSinceMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.createdBeforeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListStripePaymentsRequest>): ListStripePaymentsRequest {
+    return ListStripePaymentsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListStripePaymentsRequest>): ListStripePaymentsRequest {
+    const message = createBaseListStripePaymentsRequest();
+    message.createdSinceMs = object.createdSinceMs ?? 0;
+    message.createdBeforeMs = object.createdBeforeMs ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListStripePaymentsResponse(): ListStripePaymentsResponse {
+  return { payments: [], nextCursor: "" };
+}
+
+export const ListStripePaymentsResponse: MessageFns<ListStripePaymentsResponse> = {
+  encode(message: ListStripePaymentsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.payments) {
+      StripePayment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListStripePaymentsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListStripePaymentsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.payments.push(StripePayment.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListStripePaymentsResponse>): ListStripePaymentsResponse {
+    return ListStripePaymentsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListStripePaymentsResponse>): ListStripePaymentsResponse {
+    const message = createBaseListStripePaymentsResponse();
+    message.payments = object.payments?.map((e) => StripePayment.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseStripePayment(): StripePayment {
+  return {
+    paymentIntentId: "",
+    checkoutId: "",
+    stripeStatus: "",
+    amount: 0,
+    currency: "",
+    amountCaptured: 0,
+    amountRefunded: 0,
+    amountDisputed: 0,
+    createdAtMs: 0,
+    refunds: [],
+    disputes: [],
+    record: undefined,
+  };
+}
+
+export const StripePayment: MessageFns<StripePayment> = {
+  encode(message: StripePayment, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.paymentIntentId !== "") {
+      writer.uint32(10).string(message.paymentIntentId);
+    }
+    if (message.checkoutId !== "") {
+      writer.uint32(18).string(message.checkoutId);
+    }
+    if (message.stripeStatus !== "") {
+      writer.uint32(26).string(message.stripeStatus);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(32).int64(message.amount);
+    }
+    if (message.currency !== "") {
+      writer.uint32(42).string(message.currency);
+    }
+    if (message.amountCaptured !== 0) {
+      writer.uint32(48).int64(message.amountCaptured);
+    }
+    if (message.amountRefunded !== 0) {
+      writer.uint32(56).int64(message.amountRefunded);
+    }
+    if (message.amountDisputed !== 0) {
+      writer.uint32(64).int64(message.amountDisputed);
+    }
+    if (message.createdAtMs !== 0) {
+      writer.uint32(72).int64(message.createdAtMs);
+    }
+    for (const v of message.refunds) {
+      PaymentRefund.encode(v!, writer.uint32(82).fork()).join();
+    }
+    for (const v of message.disputes) {
+      Dispute.encode(v!, writer.uint32(90).fork()).join();
+    }
+    if (message.record !== undefined) {
+      Payment.encode(message.record, writer.uint32(98).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StripePayment {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStripePayment();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.paymentIntentId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.stripeStatus = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.amountCaptured = longToNumber(reader.int64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.amountRefunded = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.amountDisputed = longToNumber(reader.int64());
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.createdAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.refunds.push(PaymentRefund.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.disputes.push(Dispute.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.record = Payment.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<StripePayment>): StripePayment {
+    return StripePayment.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StripePayment>): StripePayment {
+    const message = createBaseStripePayment();
+    message.paymentIntentId = object.paymentIntentId ?? "";
+    message.checkoutId = object.checkoutId ?? "";
+    message.stripeStatus = object.stripeStatus ?? "";
+    message.amount = object.amount ?? 0;
+    message.currency = object.currency ?? "";
+    message.amountCaptured = object.amountCaptured ?? 0;
+    message.amountRefunded = object.amountRefunded ?? 0;
+    message.amountDisputed = object.amountDisputed ?? 0;
+    message.createdAtMs = object.createdAtMs ?? 0;
+    message.refunds = object.refunds?.map((e) => PaymentRefund.fromPartial(e)) || [];
+    message.disputes = object.disputes?.map((e) => Dispute.fromPartial(e)) || [];
+    message.record = (object.record !== undefined && object.record !== null)
+      ? Payment.fromPartial(object.record)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseGetDisputeEvidenceRequest(): GetDisputeEvidenceRequest {
+  return { checkoutId: "", disputeId: "" };
+}
+
+export const GetDisputeEvidenceRequest: MessageFns<GetDisputeEvidenceRequest> = {
+  encode(message: GetDisputeEvidenceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.disputeId !== "") {
+      writer.uint32(18).string(message.disputeId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDisputeEvidenceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDisputeEvidenceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.disputeId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetDisputeEvidenceRequest>): GetDisputeEvidenceRequest {
+    return GetDisputeEvidenceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetDisputeEvidenceRequest>): GetDisputeEvidenceRequest {
+    const message = createBaseGetDisputeEvidenceRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.disputeId = object.disputeId ?? "";
+    return message;
+  },
+};
+
+function createBaseGetDisputeEvidenceResponse(): GetDisputeEvidenceResponse {
+  return { dispute: undefined, evidence: {} };
+}
+
+export const GetDisputeEvidenceResponse: MessageFns<GetDisputeEvidenceResponse> = {
+  encode(message: GetDisputeEvidenceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dispute !== undefined) {
+      Dispute.encode(message.dispute, writer.uint32(10).fork()).join();
+    }
+    globalThis.Object.entries(message.evidence).forEach(([key, value]: [string, string]) => {
+      GetDisputeEvidenceResponse_EvidenceEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDisputeEvidenceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDisputeEvidenceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dispute = Dispute.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = GetDisputeEvidenceResponse_EvidenceEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.evidence[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetDisputeEvidenceResponse>): GetDisputeEvidenceResponse {
+    return GetDisputeEvidenceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetDisputeEvidenceResponse>): GetDisputeEvidenceResponse {
+    const message = createBaseGetDisputeEvidenceResponse();
+    message.dispute = (object.dispute !== undefined && object.dispute !== null)
+      ? Dispute.fromPartial(object.dispute)
+      : undefined;
+    message.evidence = (globalThis.Object.entries(object.evidence ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseGetDisputeEvidenceResponse_EvidenceEntry(): GetDisputeEvidenceResponse_EvidenceEntry {
+  return { key: "", value: "" };
+}
+
+export const GetDisputeEvidenceResponse_EvidenceEntry: MessageFns<GetDisputeEvidenceResponse_EvidenceEntry> = {
+  encode(message: GetDisputeEvidenceResponse_EvidenceEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetDisputeEvidenceResponse_EvidenceEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetDisputeEvidenceResponse_EvidenceEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetDisputeEvidenceResponse_EvidenceEntry>): GetDisputeEvidenceResponse_EvidenceEntry {
+    return GetDisputeEvidenceResponse_EvidenceEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetDisputeEvidenceResponse_EvidenceEntry>): GetDisputeEvidenceResponse_EvidenceEntry {
+    const message = createBaseGetDisputeEvidenceResponse_EvidenceEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseSubmitDisputeEvidenceRequest(): SubmitDisputeEvidenceRequest {
+  return { checkoutId: "", disputeId: "", evidence: {}, submit: false };
+}
+
+export const SubmitDisputeEvidenceRequest: MessageFns<SubmitDisputeEvidenceRequest> = {
+  encode(message: SubmitDisputeEvidenceRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.disputeId !== "") {
+      writer.uint32(18).string(message.disputeId);
+    }
+    globalThis.Object.entries(message.evidence).forEach(([key, value]: [string, string]) => {
+      SubmitDisputeEvidenceRequest_EvidenceEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    if (message.submit !== false) {
+      writer.uint32(32).bool(message.submit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitDisputeEvidenceRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitDisputeEvidenceRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.disputeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = SubmitDisputeEvidenceRequest_EvidenceEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.evidence[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.submit = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitDisputeEvidenceRequest>): SubmitDisputeEvidenceRequest {
+    return SubmitDisputeEvidenceRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubmitDisputeEvidenceRequest>): SubmitDisputeEvidenceRequest {
+    const message = createBaseSubmitDisputeEvidenceRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.disputeId = object.disputeId ?? "";
+    message.evidence = (globalThis.Object.entries(object.evidence ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.submit = object.submit ?? false;
+    return message;
+  },
+};
+
+function createBaseSubmitDisputeEvidenceRequest_EvidenceEntry(): SubmitDisputeEvidenceRequest_EvidenceEntry {
+  return { key: "", value: "" };
+}
+
+export const SubmitDisputeEvidenceRequest_EvidenceEntry: MessageFns<SubmitDisputeEvidenceRequest_EvidenceEntry> = {
+  encode(message: SubmitDisputeEvidenceRequest_EvidenceEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitDisputeEvidenceRequest_EvidenceEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitDisputeEvidenceRequest_EvidenceEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitDisputeEvidenceRequest_EvidenceEntry>): SubmitDisputeEvidenceRequest_EvidenceEntry {
+    return SubmitDisputeEvidenceRequest_EvidenceEntry.fromPartial(base ?? {});
+  },
+  fromPartial(
+    object: DeepPartial<SubmitDisputeEvidenceRequest_EvidenceEntry>,
+  ): SubmitDisputeEvidenceRequest_EvidenceEntry {
+    const message = createBaseSubmitDisputeEvidenceRequest_EvidenceEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseSubmitDisputeEvidenceResponse(): SubmitDisputeEvidenceResponse {
+  return { dispute: undefined };
+}
+
+export const SubmitDisputeEvidenceResponse: MessageFns<SubmitDisputeEvidenceResponse> = {
+  encode(message: SubmitDisputeEvidenceResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dispute !== undefined) {
+      Dispute.encode(message.dispute, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SubmitDisputeEvidenceResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSubmitDisputeEvidenceResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dispute = Dispute.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<SubmitDisputeEvidenceResponse>): SubmitDisputeEvidenceResponse {
+    return SubmitDisputeEvidenceResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SubmitDisputeEvidenceResponse>): SubmitDisputeEvidenceResponse {
+    const message = createBaseSubmitDisputeEvidenceResponse();
+    message.dispute = (object.dispute !== undefined && object.dispute !== null)
+      ? Dispute.fromPartial(object.dispute)
+      : undefined;
+    return message;
+  },
+};
+
 /**
  * One payment a checkout: authorized first, captured once the seats are claimed. Each step is idempotent by
  * checkout id + step (+ attempt), so any of them may be sent again at any time.
@@ -1377,6 +3069,63 @@ export const PaymentServiceService = {
       Buffer.from(HandleWebhookResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): HandleWebhookResponse => HandleWebhookResponse.decode(value),
   },
+  /**
+   * The payments as we know them, in order of their last change: ours alone, Stripe isn't asked. Tombstones (a cancel
+   * that came before any payment) are left out. A payment that changes while somebody pages comes again, at its new place.
+   */
+  listPayments: {
+    path: "/onsale.payment.v1.PaymentService/ListPayments" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListPaymentsRequest): Buffer => Buffer.from(ListPaymentsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListPaymentsRequest => ListPaymentsRequest.decode(value),
+    responseSerialize: (value: ListPaymentsResponse): Buffer =>
+      Buffer.from(ListPaymentsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListPaymentsResponse => ListPaymentsResponse.decode(value),
+  },
+  /**
+   * For the books: Stripe's own PaymentIntents of a time, newest first, with what became of their money, each beside
+   * our record. Goes through the slowest lane of the request budget, so it never stands in the way of a sale.
+   */
+  listStripePayments: {
+    path: "/onsale.payment.v1.PaymentService/ListStripePayments" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListStripePaymentsRequest): Buffer =>
+      Buffer.from(ListStripePaymentsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListStripePaymentsRequest => ListStripePaymentsRequest.decode(value),
+    responseSerialize: (value: ListStripePaymentsResponse): Buffer =>
+      Buffer.from(ListStripePaymentsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListStripePaymentsResponse => ListStripePaymentsResponse.decode(value),
+  },
+  /** A dispute as Stripe has it now, with the evidence that is on it. */
+  getDisputeEvidence: {
+    path: "/onsale.payment.v1.PaymentService/GetDisputeEvidence" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetDisputeEvidenceRequest): Buffer =>
+      Buffer.from(GetDisputeEvidenceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetDisputeEvidenceRequest => GetDisputeEvidenceRequest.decode(value),
+    responseSerialize: (value: GetDisputeEvidenceResponse): Buffer =>
+      Buffer.from(GetDisputeEvidenceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetDisputeEvidenceResponse => GetDisputeEvidenceResponse.decode(value),
+  },
+  /**
+   * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
+   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
+   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   */
+  submitDisputeEvidence: {
+    path: "/onsale.payment.v1.PaymentService/SubmitDisputeEvidence" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SubmitDisputeEvidenceRequest): Buffer =>
+      Buffer.from(SubmitDisputeEvidenceRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SubmitDisputeEvidenceRequest => SubmitDisputeEvidenceRequest.decode(value),
+    responseSerialize: (value: SubmitDisputeEvidenceResponse): Buffer =>
+      Buffer.from(SubmitDisputeEvidenceResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SubmitDisputeEvidenceResponse => SubmitDisputeEvidenceResponse.decode(value),
+  },
 } as const;
 
 export interface PaymentServiceServer extends UntypedServiceImplementation {
@@ -1397,6 +3146,24 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
    * Refusal: WEBHOOK_SIGNATURE_INVALID.
    */
   handleWebhook: handleUnaryCall<HandleWebhookRequest, HandleWebhookResponse>;
+  /**
+   * The payments as we know them, in order of their last change: ours alone, Stripe isn't asked. Tombstones (a cancel
+   * that came before any payment) are left out. A payment that changes while somebody pages comes again, at its new place.
+   */
+  listPayments: handleUnaryCall<ListPaymentsRequest, ListPaymentsResponse>;
+  /**
+   * For the books: Stripe's own PaymentIntents of a time, newest first, with what became of their money, each beside
+   * our record. Goes through the slowest lane of the request budget, so it never stands in the way of a sale.
+   */
+  listStripePayments: handleUnaryCall<ListStripePaymentsRequest, ListStripePaymentsResponse>;
+  /** A dispute as Stripe has it now, with the evidence that is on it. */
+  getDisputeEvidence: handleUnaryCall<GetDisputeEvidenceRequest, GetDisputeEvidenceResponse>;
+  /**
+   * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
+   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
+   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   */
+  submitDisputeEvidence: handleUnaryCall<SubmitDisputeEvidenceRequest, SubmitDisputeEvidenceResponse>;
 }
 
 export interface PaymentServiceClient extends Client {
@@ -1500,6 +3267,80 @@ export interface PaymentServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: HandleWebhookResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The payments as we know them, in order of their last change: ours alone, Stripe isn't asked. Tombstones (a cancel
+   * that came before any payment) are left out. A payment that changes while somebody pages comes again, at its new place.
+   */
+  listPayments(
+    request: ListPaymentsRequest,
+    callback: (error: ServiceError | null, response: ListPaymentsResponse) => void,
+  ): ClientUnaryCall;
+  listPayments(
+    request: ListPaymentsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListPaymentsResponse) => void,
+  ): ClientUnaryCall;
+  listPayments(
+    request: ListPaymentsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListPaymentsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * For the books: Stripe's own PaymentIntents of a time, newest first, with what became of their money, each beside
+   * our record. Goes through the slowest lane of the request budget, so it never stands in the way of a sale.
+   */
+  listStripePayments(
+    request: ListStripePaymentsRequest,
+    callback: (error: ServiceError | null, response: ListStripePaymentsResponse) => void,
+  ): ClientUnaryCall;
+  listStripePayments(
+    request: ListStripePaymentsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListStripePaymentsResponse) => void,
+  ): ClientUnaryCall;
+  listStripePayments(
+    request: ListStripePaymentsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListStripePaymentsResponse) => void,
+  ): ClientUnaryCall;
+  /** A dispute as Stripe has it now, with the evidence that is on it. */
+  getDisputeEvidence(
+    request: GetDisputeEvidenceRequest,
+    callback: (error: ServiceError | null, response: GetDisputeEvidenceResponse) => void,
+  ): ClientUnaryCall;
+  getDisputeEvidence(
+    request: GetDisputeEvidenceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetDisputeEvidenceResponse) => void,
+  ): ClientUnaryCall;
+  getDisputeEvidence(
+    request: GetDisputeEvidenceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetDisputeEvidenceResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
+   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
+   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   */
+  submitDisputeEvidence(
+    request: SubmitDisputeEvidenceRequest,
+    callback: (error: ServiceError | null, response: SubmitDisputeEvidenceResponse) => void,
+  ): ClientUnaryCall;
+  submitDisputeEvidence(
+    request: SubmitDisputeEvidenceRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SubmitDisputeEvidenceResponse) => void,
+  ): ClientUnaryCall;
+  submitDisputeEvidence(
+    request: SubmitDisputeEvidenceRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SubmitDisputeEvidenceResponse) => void,
   ): ClientUnaryCall;
 }
 
