@@ -10,7 +10,7 @@ import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import { createActivities } from "./activities/steps.js";
 import type { workerSettings } from "./config.js";
-import { createEndCounter, watchOverdue } from "./ends.js";
+import { createEndCounter, watchTemporal } from "./ends.js";
 import { installRuntime, startWorker } from "./worker.js";
 
 /** `code`: the workflows' code, for tests that don't build it ahead. The port is 0: nobody calls a worker. */
@@ -43,6 +43,8 @@ export async function startWorkflows(
         : undefined,
       buildId: config.BUILD_ID,
       reconcileEverySeconds: config.RECONCILE_EVERY_SECONDS,
+      orphansEverySeconds: config.ORPHANS_EVERY_SECONDS,
+      orphansAfterSeconds: config.ORPHANS_AFTER_SECONDS,
       code,
       onEnded: createEndCounter(metrics),
     },
@@ -51,6 +53,6 @@ export async function startWorkflows(
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());
-  lifecycle.onStop("count of overdue checkouts", watchOverdue(worker.count, metrics, log));
+  lifecycle.onStop("counts in Temporal", watchTemporal(worker.count, metrics, log));
   return { port: 0, ready: () => worker.ready() };
 }

@@ -382,6 +382,8 @@ export interface VoidTicketsRequest {
   /** Empty: all. */
   seatIds: string[];
   amountRefunded: number;
+  /** Stripe has the refund and its word is not final: the tickets become void, and the refund stays pending until RecordPayment says more. */
+  moneyPending: boolean;
 }
 
 export interface VoidTicketsResponse {
@@ -1846,7 +1848,7 @@ export const IssueTicketsResponse: MessageFns<IssueTicketsResponse> = {
 };
 
 function createBaseVoidTicketsRequest(): VoidTicketsRequest {
-  return { checkoutId: "", refundId: "", seatIds: [], amountRefunded: 0 };
+  return { checkoutId: "", refundId: "", seatIds: [], amountRefunded: 0, moneyPending: false };
 }
 
 export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
@@ -1862,6 +1864,9 @@ export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
     }
     if (message.amountRefunded !== 0) {
       writer.uint32(32).int64(message.amountRefunded);
+    }
+    if (message.moneyPending !== false) {
+      writer.uint32(40).bool(message.moneyPending);
     }
     return writer;
   },
@@ -1911,6 +1916,14 @@ export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
             message.amountRefunded = longToNumber(reader.int64());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.moneyPending = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1932,6 +1945,7 @@ export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
     message.refundId = object.refundId ?? "";
     message.seatIds = object.seatIds?.map((e) => e) || [];
     message.amountRefunded = object.amountRefunded ?? 0;
+    message.moneyPending = object.moneyPending ?? false;
     return message;
   },
 };
