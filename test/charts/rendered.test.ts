@@ -43,6 +43,9 @@ function rendered(file: string): readonly Manifest[] {
 const serviceNames = ["account", "codec", "gateway", "inventory", "payment", "storefront", "ticket", "worker"];
 const component = (manifest: Manifest): string => manifest.metadata.labels["app.kubernetes.io/component"];
 
+const settingsOf = (manifests: readonly Manifest[], name: string) =>
+  ofKind(manifests, "ConfigMap").find((one) => component(one) === name).data;
+
 describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${withoutHelm})`}`, () => {
   it.each(valuesFiles)("%s passes helm lint", (file) => {
     expect(lint(file)).toContain("0 chart(s) failed");
@@ -147,6 +150,27 @@ describe.skipIf(!helm)(`the chart's manifests${helm ? "" : ` (skipped: ${without
         expect(pod.containers[0][probe], `${metadata.name} ${probe}`).toBeDefined();
     }
   });
+
+  it.each(valuesFiles)(
+    "%s rolls the worker only after pods that have stood for a while, and never drains one that hangs",
+    (file) => {
+      for (const deployment of ofKind(rendered(file), "Deployment")) {
+        const [container] = deployment.spec.template.spec.containers;
+        const isWorker = component(deployment) === "worker";
+        const { WORKER_STEADY_SECONDS: steady } = settingsOf(rendered(file), component(deployment));
+        expect(deployment.spec.minReadySeconds?.toString(), component(deployment)).toBe(steady);
+        expect(steady === undefined, component(deployment)).toBe(!isWorker);
+        const grace = container.livenessProbe.terminationGracePeriodSeconds;
+        if (isWorker) expect(grace).toBeLessThan(deployment.spec.template.spec.terminationGracePeriodSeconds);
+        else expect(grace, component(deployment)).toBeUndefined();
+        if (isWorker) expect(container.env.map(({ name }: { name: string }) => name)).toContain("POD_NAME");
+      }
+      const unversioned = render(file, ["workerVersioning.enabled=false"]).manifests;
+      const [worker] = ofKind(unversioned, "Deployment").filter((one) => component(one) === "worker");
+      expect(worker.spec.minReadySeconds).toBeUndefined();
+      expect(worker.spec.template.spec.containers[0].livenessProbe.terminationGracePeriodSeconds).toBeUndefined();
+    },
+  );
 
   it("asks gRPC services for their health in their own protocol", () => {
     for (const deployment of ofKind(rendered("values-small.yaml"), "Deployment")) {
@@ -439,9 +463,6 @@ describe.skipIf(!helm)("before and after", () => {
 });
 
 describe.skipIf(!helm)("the ways to dependencies", () => {
-  const settingsOf = (manifests: readonly Manifest[], name: string) =>
-    ofKind(manifests, "ConfigMap").find((one) => component(one) === name).data;
-
   it("to Temporal go by TLS, with a certificate or a key, from all that speak to it", () => {
     const { manifests, refusal } = render("values-small.yaml", [
       "dependencies.temporal.tls.enabled=true",

@@ -121,7 +121,15 @@ export async function untilStatus(
 /** A published event on sale: one section "A" of rows × seatsPerRow, and one of general admission "GA". */
 export async function publishEvent(
   organiser: Person,
-  { rows = 1, seatsPerRow = 50, capacity = 20, seatsPerPerson = 8, amount = 4950, onSaleInMs = -60_000 } = {},
+  {
+    rows = 1,
+    seatsPerRow = 50,
+    capacity = 20,
+    seatsPerPerson = 8,
+    amount = 4950,
+    currency = "EUR",
+    onSaleInMs = -60_000,
+  } = {},
 ): Promise<string> {
   const now = Date.now();
   const created = await organiser.ask<{ eventId: string }>("POST", "/v1/organiser/events", {
@@ -132,7 +140,7 @@ export async function publishEvent(
       venue: { name: "Test Hall", city: "Leipzig", country: "DE", timeZone: "Europe/Berlin" },
       startsAt: new Date(now + 30 * 86_400_000).toISOString(),
       onSaleAt: new Date(now + onSaleInMs).toISOString(),
-      currency: "EUR",
+      currency,
       seatsPerPerson,
       tiers: [{ id: "T1", name: "Everywhere", amount }],
       sections: [

@@ -7,6 +7,7 @@ import { type Backing, startBacking } from "@onsale/backing/backing";
 import { freePort } from "@onsale/backing/ports";
 import { newSecrets, type Secrets } from "@onsale/dev/secrets";
 import { type Stack, type StackOptions, startStack } from "@onsale/dev/stack";
+import { temporalConnection } from "@onsale/kit/temporal";
 import { Client, Connection } from "@temporalio/client";
 import { MongoClient } from "mongodb";
 import { inject } from "vitest";
@@ -83,8 +84,12 @@ export async function openShop({
       if (process.env["SHOP_LOGS"]) console.log(`${name} ${line}`);
     },
   });
-  const connection = await Connection.connect({ address: backing.temporalAddress });
-  const temporal = new Client({ connection });
+  const { TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE } = process.env;
+  const isGiven = TEMPORAL_ADDRESS === backing.temporalAddress; // and then has its own TLS, key and namespace
+  const connection = await Connection.connect(
+    isGiven ? temporalConnection(process.env) : { address: backing.temporalAddress },
+  );
+  const temporal = new Client({ connection, namespace: (isGiven && TEMPORAL_NAMESPACE) || "default" });
   const mongo = await new MongoClient(backing.mongodbUri).connect();
 
   const operator = await logIn(stack.gatewayUrl, stack.operator.email, stack.operator.password);
@@ -123,6 +128,8 @@ export async function openShop({
 interface LedgerEntry {
   readonly id: string;
   readonly status: string;
+  /** ISO 4217, in small letters. */
+  readonly currency: string;
   /** Minor units, these four. */
   readonly authorized: number;
   readonly captured: number;

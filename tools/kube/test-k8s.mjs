@@ -1,7 +1,7 @@
 // npm run test:k8s: shows on a real cluster (any KUBECONFIG) what the chart promises, step by step, and keeps what it printed.
 //   -- --log FILE      where the output is kept, besides the terminal (docs/kubernetes-run.log)
 //   -- --namespace N   of the shop (onsale-test); N-outside has the crowd. Both are made, and deleted at the end
-//   -- --steps a,b     only these: install, test, codec, schemas, kill, upgrade, scale, autoscale, uninstall
+//   -- --steps a,b     only these: install, test, codec, schemas, kill, upgrade, rollback, scale, autoscale, uninstall
 //   -- --keep          leaves everything as it is at the end
 // The images must be in the cluster (npm run images -- --load).
 import { spawn } from "node:child_process";
@@ -17,7 +17,7 @@ const { values: options } = parseArgs({
   options: {
     log: { type: "string", default: "docs/kubernetes-run.log" },
     namespace: { type: "string", default: "onsale-test" },
-    steps: { type: "string", default: "install,test,codec,schemas,kill,upgrade,scale,autoscale,uninstall" },
+    steps: { type: "string", default: "install,test,codec,schemas,kill,upgrade,rollback,scale,autoscale,uninstall" },
     keep: { type: "boolean", default: false },
     seconds: { type: "string", default: "120" },
   },
@@ -513,6 +513,62 @@ const post = (host, path, body, token) => new Promise((resolve, reject) => {
       slow.length > 0 && slow.every(({ status }) => status === "completed"),
       `${slow.length} of them`,
     );
+  },
+
+  /** Over a change of the worker's build, twice there and back, while people buy. */
+  async rollback() {
+    const temporal = (...args) =>
+      inShop("exec", `${release}-temporal-0`, "--", "temporal", ...args, "--address", "127.0.0.1:7233");
+    const current = async () =>
+      /"currentVersionBuildID":\s*"([^"]*)"/i.exec(
+        await temporal("worker", "deployment", "describe", "--name", "onsale-checkout", "--output", "json"),
+      )?.[1];
+    const before = rounds.build;
+    const after = `${before}-changed`;
+    const changed = () => upgrade(...rollouts(), "--set-string", `services.worker.config.BUILD_ID=${after}`);
+    const back = () => helm("rollback", release, "--wait", "--timeout", "15m");
+    const crowd = sale("sale-while-rolling-back", { seconds: Math.max(Number(options.seconds), 330), slowSeconds: 45 });
+    await crowd.begin();
+    await pause(10_000);
+    for (const [what, move, build] of [
+      ["an upgrade", changed, after],
+      ["helm rollback", back, before],
+      ["an upgrade of that", changed, after],
+      ["a rollback of that", back, before],
+    ]) {
+      const at = Date.now();
+      await move();
+      const seconds = () => `${((Date.now() - at) / 1000).toFixed(0)} s`;
+      say(`       ${what}: helm says success after ${seconds()}`);
+      await until(`${build} takes the new checkouts`, async () => (await current()) === build, 30);
+      const going = (await podsOf("worker")).filter(({ metadata }) => metadata.deletionTimestamp).length;
+      check(`after ${what} the build ${build} takes the new checkouts`, true, `${seconds()}; ${going} worker(s) drain`);
+      await pause(20_000);
+    }
+    const report = await crowd.end();
+    await audit(report, { mayFail: false });
+    const slow = report.checkouts.filter(({ isSlow }) => isSlow);
+    check(
+      "checkouts that were held over it completed",
+      slow.length > 0 && slow.every(({ status }) => status === "completed"),
+      `${slow.length} of them`,
+    );
+    await until(
+      "the workers that were told to go have gone",
+      async () => (await podsOf("worker")).every(({ metadata }) => !metadata.deletionTimestamp),
+      600,
+    );
+    const open = await temporal(
+      ...[
+        "workflow",
+        "list",
+        "--query",
+        'WorkflowType = "checkout" AND ExecutionStatus = "Running"',
+        "--output",
+        "json",
+      ],
+    );
+    check("no checkout is left running", JSON.parse(open || "[]").length === 0);
   },
 
   async scale() {

@@ -21,8 +21,15 @@ export const workerSettings = {
    * build takes no work until it was made current (by the operator, or by WORKER_PROMOTE).
    */
   WORKER_VERSIONING: flag.default(false),
-  /** With versioning: a build that never was current makes itself current when it starts. A later restart changes nothing. */
+  /**
+   * With versioning: the workers decide among themselves which build is current (builds.ts), and move what builds without workers have
+   * left open. false: an operator does.
+   */
   WORKER_PROMOTE: flag.default(false),
+  /** A worker must have run for so long before its build takes over from another. */
+  WORKER_STEADY_SECONDS: wholeNumber.min(0).max(600).default(10),
+  /** Names this worker in Temporal; unique among those that run. Unset: a name of its own at each start. */
+  POD_NAME: z.string().min(1).optional(),
   DEPLOYMENT_NAME: z.string().min(1).default("onsale-checkout"),
   /** Names this build. Unset: a hash of the workflows' code, which is what must not differ unnoticed. */
   BUILD_ID: z.string().min(1).optional(),

@@ -39,7 +39,7 @@ describe("what the Web UI shows from the start", () => {
   it("one line: how many seats, of what, for how much, in the currency's own unit", () => {
     expect(checkoutSummary(input)).toBe("2 seats · The Night Ferry · EUR 79.50");
     expect(checkoutSummary({ ...input, seats: input.seats.slice(0, 1), amount: 4_950, currency: "JPY" })).toBe(
-      "1 seat · The Night Ferry · JPY 4950",
+      "1 seat · The Night Ferry · JPY 4,950",
     );
   });
 

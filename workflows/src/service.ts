@@ -1,4 +1,6 @@
 // The worker's composition: clients of the services, the activities made of them, and the worker that runs both.
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { connect } from "@onsale/kit/grpc";
 import { payloadEncryption } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
@@ -11,6 +13,7 @@ import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import { createActivities } from "./activities/steps.js";
 import type { workerSettings } from "./config.js";
 import { createEndCounter, watchTemporal } from "./ends.js";
+import { successionMetrics } from "./succession.js";
 import { installRuntime, startWorker } from "./worker.js";
 
 /** `code`: the workflows' code, for tests that don't build it ahead. The port is 0: nobody calls a worker. */
@@ -30,6 +33,7 @@ export async function startWorkflows(
   for (const [name, client] of Object.entries({ inventory, payment, ticket, reconcile, catalog }))
     lifecycle.onStop(`client of ${name}`, () => client.close());
 
+  const succession = successionMetrics(metrics);
   const worker = startWorker(
     {
       connection: temporalConnection(config),
@@ -38,8 +42,14 @@ export async function startWorkflows(
       taskQueue: config.TASK_QUEUE,
       maxCachedWorkflows: config.MAX_CACHED_WORKFLOWS,
       shutdownGraceMs: Math.max(config.SHUTDOWN_GRACE_SECONDS * 1_000 - 5_000, 1_000),
+      name: config.POD_NAME ?? `${hostname()}-${randomUUID().slice(0, 8)}`,
       versioning: config.WORKER_VERSIONING
-        ? { deploymentName: config.DEPLOYMENT_NAME, promote: config.WORKER_PROMOTE }
+        ? {
+            deploymentName: config.DEPLOYMENT_NAME,
+            promote: config.WORKER_PROMOTE,
+            steadyMs: config.WORKER_STEADY_SECONDS * 1_000,
+            metrics: succession,
+          }
         : undefined,
       buildId: config.BUILD_ID,
       reconcileEverySeconds: config.RECONCILE_EVERY_SECONDS,

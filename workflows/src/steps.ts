@@ -161,8 +161,6 @@ export interface VoidStep {
   readonly refundId: string;
   readonly seatIds: readonly string[];
   readonly amountRefunded: number;
-  /** The money is on its way, and not there yet. */
-  readonly moneyPending?: boolean;
 }
 
 export interface ReserveStep {

@@ -15,10 +15,12 @@ import {
   type WorkerOptions,
 } from "@temporalio/worker";
 import { bundlePath, bundleWorkflows, hashOf } from "./bundle.js";
+import { deploymentAt } from "./deployment.js";
 import type { CountEnd } from "./ends.js";
 import { ensureOrphansSchedule, ensureReconcileSchedule } from "./schedule.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import type { Steps } from "./steps.js";
+import { keepSuccession, type SuccessionMetrics, type Successor } from "./succession.js";
 import { traceActivities, traceSinks } from "./traces.js";
 import type { EndSinks } from "./workflows/count-ends.js";
 
@@ -30,8 +32,10 @@ export interface WorkerSettings {
   readonly taskQueue: string;
   readonly maxCachedWorkflows: number;
   readonly shutdownGraceMs: number;
+  /** How Temporal and the other workers know this one. */
+  readonly name: string;
   /** Undefined: no versioning, any build takes any workflow. */
-  readonly versioning?: { readonly deploymentName: string; readonly promote: boolean } | undefined;
+  readonly versioning?: Versioning | undefined;
   readonly buildId?: string | undefined;
   /** 0: no such schedule is made. */
   readonly reconcileEverySeconds: number;
@@ -42,6 +46,11 @@ export interface WorkerSettings {
   readonly code?: string | undefined;
   /** Told when a workflow has ended. */
   readonly onEnded: CountEnd;
+}
+
+export interface Versioning extends Pick<Successor, "promote" | "steadyMs"> {
+  readonly deploymentName: string;
+  readonly metrics: SuccessionMetrics;
 }
 
 /** What the steps may ask of Temporal itself. */
@@ -60,6 +69,7 @@ export interface RunningWorker {
 }
 
 const retryDelayMs = 2_000;
+const leaveWithinMs = 2_000;
 
 /** Returns at once; the server may come up later. */
 export function startWorker(
@@ -67,8 +77,9 @@ export function startWorker(
   createSteps: (temporal: TemporalView) => Steps,
   log: Logger,
 ): RunningWorker {
+  const startedAtMs = Date.now();
   const stopping = new AbortController();
-  let current: { worker: Worker; connection: NativeConnection } | undefined;
+  let current: { worker: Worker; connection: NativeConnection; leave(): Promise<void> } | undefined;
   const steps = createSteps({
     isWorkflowRunning: (workflowId) => {
       if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
@@ -77,6 +88,7 @@ export function startWorker(
   });
 
   async function runOnce(): Promise<void> {
+    const polls = new AbortController();
     const connection = await NativeConnection.connect(settings.connection);
     try {
       await registerSearchAttributes(connection.operatorService, settings.namespace);
@@ -85,13 +97,17 @@ export function startWorker(
       const buildId = settings.buildId ?? hashOf(code);
       const worker = await Worker.create(workerOptions(settings, connection, code, buildId, steps));
       if (stopping.signal.aborted) return;
-      current = { worker, connection };
       const running = worker.run();
       log.info({ taskQueue: settings.taskQueue, buildId, versioning: settings.versioning !== undefined }, "polling");
-      if (settings.versioning?.promote) void promote(connection, settings, buildId, log, stopping.signal);
+      current = {
+        worker,
+        connection,
+        leave: joinBuild(connection, settings, { buildId, startedAtMs }, log, polls.signal),
+      };
       await running;
     } finally {
       current = undefined;
+      polls.abort();
       await connection.close();
     }
   }
@@ -134,9 +150,34 @@ export function startWorker(
     },
     stop: async () => {
       stopping.abort();
+      await current?.leave();
       if (current?.worker.getState() === "RUNNING") current.worker.shutdown();
       await ended;
     },
+  };
+}
+
+/** Takes part in deciding which build is current until the signal, or it leaves. */
+function joinBuild(
+  connection: NativeConnection,
+  { namespace, taskQueue, versioning, name }: WorkerSettings,
+  { buildId, startedAtMs }: Pick<Successor, "buildId" | "startedAtMs">,
+  log: Logger,
+  signal: AbortSignal,
+): () => Promise<void> {
+  if (!versioning) return async () => undefined;
+  const { deploymentName, promote, steadyMs, metrics } = versioning;
+  const leaving = new AbortController();
+  const deployment = deploymentAt(connection, { namespace, deploymentName, taskQueue });
+  const client = new Client({ connection, namespace });
+  const successor = { name, buildId, promote, steadyMs, startedAtMs };
+  void keepSuccession(deployment, client, successor, metrics, log, AbortSignal.any([signal, leaving.signal]));
+  return async () => {
+    leaving.abort();
+    // Others need not wait then until they see that nobody polls. A worker that can't say so leaves all the same.
+    await deployment
+      .mark(buildId, name, "left", leaveWithinMs)
+      .catch((err) => log.debug({ err }, "could not say that this worker leaves"));
   };
 }
 
@@ -162,12 +203,13 @@ function workerOptions(
   buildId: string,
   activities: Steps,
 ): WorkerOptions {
-  const { namespace, taskQueue, maxCachedWorkflows, shutdownGraceMs, versioning, onEnded } = settings;
+  const { namespace, taskQueue, name, maxCachedWorkflows, shutdownGraceMs, versioning, onEnded } = settings;
   const deploymentName = versioning?.deploymentName ?? "onsale-checkout";
   return {
     connection,
     namespace,
     taskQueue,
+    identity: name,
     activities,
     workflowBundle: { code },
     ...converterOf(settings),
@@ -226,39 +268,6 @@ async function isWorkflowRunning(
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;
     throw error;
-  }
-}
-
-/**
- * Makes this build the deployment's current one, once its pollers are seen, unless it was current before: an old build
- * that restarts in the middle of a roll-out must not take the traffic back.
- */
-async function promote(
-  connection: NativeConnection,
-  { namespace, versioning }: WorkerSettings,
-  buildId: string,
-  log: Logger,
-  signal: AbortSignal,
-): Promise<void> {
-  const deploymentName = versioning?.deploymentName ?? "";
-  const deploymentVersion = { deploymentName, buildId };
-  while (!signal.aborted) {
-    try {
-      const { workerDeploymentVersionInfo: known } = await connection.workflowService.describeWorkerDeploymentVersion({
-        namespace,
-        deploymentVersion,
-      });
-      if (known?.routingChangedTime ?? known?.lastCurrentTime) {
-        log.info(deploymentVersion, "this build was current before; whether it is now is the operator's choice");
-        return;
-      }
-      await connection.workflowService.setWorkerDeploymentCurrentVersion({ namespace, deploymentName, buildId });
-      log.info(deploymentVersion, "this build takes the new workflows from now on");
-      return;
-    } catch (err) {
-      log.debug({ err }, "this build is not known to Temporal yet");
-    }
-    await delay(500, undefined, { signal }).catch(() => undefined);
   }
 }
 

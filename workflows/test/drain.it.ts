@@ -1,66 +1,48 @@
 // The preStop of a versioned worker's pod (tools/kube/jobs/drain-worker.mjs): when it lets the pod go, on a real Temporal.
-import { spawn } from "node:child_process";
-import { randomUUID } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { drain, type Installation, openInstallation } from "./installation.js";
 import { look, openStage, pay, type Stage, until } from "./stage.js";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 let stage: Stage;
+let shop: Installation;
 beforeAll(async () => {
   stage = await openStage({ worker: false });
+  shop = openInstallation(stage);
 }, 120_000);
 afterAll(() => stage.close());
 
-function drain(settings: Record<string, string>) {
-  const child = spawn(process.execPath, ["tools/kube/jobs/drain-worker.mjs"], {
-    cwd: root,
-    env: {
-      PATH: process.env["PATH"],
-      ...stage.env,
-      SETTLE_SECONDS: "2",
-      POLL_SECONDS: "1",
-      DRAIN_SECONDS: "80",
-      ...settings,
-    },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (chunk) => (output += chunk));
-  const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
-  return { output: () => output, exited, isRunning: () => child.exitCode === null && child.signalCode === null };
-}
-
-it("keeps an old build's pod until the checkouts that it began have ended, and the current build's for a moment", async () => {
-  const deployment = { DEPLOYMENT_NAME: `onsale-${randomUUID()}` };
-  const versioned = { ...deployment, WORKER_VERSIONING: "true", WORKER_PROMOTE: "true" };
-  const isCurrent = (buildId: string) =>
-    until(async () => {
-      const { workerDeploymentInfo } = await stage.client.workflowService
-        .describeWorkerDeployment({ namespace: "default", deploymentName: deployment.DEPLOYMENT_NAME })
-        .catch(() => ({ workerDeploymentInfo: undefined }));
-      return workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId === buildId;
-    });
-  await stage.startWorker({ ...versioned, BUILD_ID: "one" });
-  await isCurrent("one");
+it("spares a pod of the current build that is one of several, and keeps the last one until another build has its place", async () => {
+  const one = await shop.startPod("one");
+  const other = await shop.startPod("one");
+  await shop.untilCurrent("one");
   const handle = await stage.startCheckout(stage.newCheckout());
   await until(async () => (await look(handle)).status === "held");
-  await stage.startWorker({ ...versioned, BUILD_ID: "two" });
-  await isCurrent("two");
 
-  const [old, current] = [drain({ ...deployment, BUILD_ID: "one" }), drain({ ...deployment, BUILD_ID: "two" })];
-  await until(() => old.output().includes("this build is busy"));
-  expect(await current.exited).toBe(0);
-  expect(current.output()).toContain("this build is current");
-  expect(old.isRunning()).toBe(true);
+  const spared = other.tellToGo();
+  expect(await spared.exited).toBe(0);
+  expect(spared.output()).toContain("others of this build stay");
 
+  const last = one.tellToGo();
+  await until(() => last.output().includes("busy"));
+  await shop.startPod("two");
+  await shop.untilCurrent("two");
+  expect(last.isRunning()).toBe(true);
   expect((await pay(handle)).status).toBe("completed");
-  expect(await old.exited).toBe(0);
-  expect(old.output()).toContain("this build is done");
+  expect(await last.exited).toBe(0);
+  expect(last.output()).toContain("no workflow of it is open");
 }, 120_000);
 
+it("lets the pods of a build that never was current go at once", async () => {
+  const began = await shop.startPod("three");
+  const leaving = began.tellToGo();
+  expect(await leaving.exited).toBe(0);
+  expect(leaving.output()).not.toContain("busy");
+  const unheardOf = drain(stage, { DEPLOYMENT_NAME: "onsale-nowhere", POD_NAME: "nobody", BUILD_ID: "four" });
+  expect(await unheardOf.exited).toBe(0);
+}, 60_000);
+
 it("lets the pod go after a while without Temporal", async () => {
-  const alone = drain({ TEMPORAL_ADDRESS: "127.0.0.1:1", UNREACHABLE_SECONDS: "2", BUILD_ID: "one" });
+  const alone = drain(stage, { TEMPORAL_ADDRESS: "127.0.0.1:1", UNREACHABLE_SECONDS: "2", BUILD_ID: "one" });
   expect(await alone.exited).toBe(0);
   expect(alone.output()).toContain("Temporal does not answer");
 }, 60_000);

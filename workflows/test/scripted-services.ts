@@ -212,7 +212,18 @@ export async function startScriptedServices() {
       }),
     getPayment: (request) => take("getPayment", request, (known) => ({ payment: known.payment })),
     handleWebhook: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
-    listPayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
+    listPayments: async ({ changedSinceMs, changedBeforeMs }) => ({
+      payments: orphanage.payments
+        .filter(({ changedAtMs }) => changedAtMs >= changedSinceMs && changedAtMs < changedBeforeMs)
+        .map(({ checkoutId, eventId, changedAtMs }) => ({
+          payment: Payment.create({ ...of(checkoutId).payment, checkoutId }),
+          userId: "",
+          eventId,
+          createdAtMs: changedAtMs,
+          changedAtMs,
+        })),
+      nextCursor: "",
+    }),
     listStripePayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
     getDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
     submitDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
@@ -226,7 +237,14 @@ export async function startScriptedServices() {
         known.claimed = true;
         known.sale ??= Sale.create({
           userId: request.userId,
-          seats: request.seatIds.map((seatId) => ({ seatId, sectionId: "A", row: "1", number: "1", tierId: "standard", amount: 4_950 })),
+          seats: request.seatIds.map((seatId) => ({
+            seatId,
+            sectionId: "A",
+            row: "1",
+            number: "1",
+            tierId: "standard",
+            amount: 4_950,
+          })),
           whole: true,
           amount: 4_950 * request.seatIds.length,
           currency: "EUR",
@@ -239,7 +257,8 @@ export async function startScriptedServices() {
       take("releaseClaims", request, (known) => {
         const released = known.claimed ? 1 : 0;
         const gone = new Set(request.seatIds);
-        const seats = request.seatIds.length === 0 ? [] : (known.sale?.seats ?? []).filter(({ seatId }) => !gone.has(seatId));
+        const seats =
+          request.seatIds.length === 0 ? [] : (known.sale?.seats ?? []).filter(({ seatId }) => !gone.has(seatId));
         known.claimed = seats.length > 0;
         known.sale = known.sale && seats.length > 0 ? { ...known.sale, seats, whole: false } : undefined;
         return { released };
@@ -355,8 +374,7 @@ export async function startScriptedServices() {
         if (!known.order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
         known.order.amountRefunded = request.amountRefunded;
         const { refundId, seatIds, amountRefunded: amount } = request;
-        const state = request.moneyPending ? RefundState.PENDING : RefundState.PAID;
-        setRefund(known.order, { refundId, seatIds, amount, state });
+        setRefund(known.order, { refundId, seatIds, amount, state: RefundState.PAID });
         return { order: known.order };
       }),
     reserveRefund: (request) =>
@@ -375,7 +393,8 @@ export async function startScriptedServices() {
           throw new DomainError("SEAT_REFUNDED", "They were given back before.", { seats: taken });
         const left = (paid?.amountCaptured ?? 0) - (paid?.amountRefunded ?? 0);
         if (request.amount > left) throw new DomainError("REFUND_TOO_LARGE", "There is less left than that.");
-        const amount = kind === RefundKind.VOID ? 0 : request.amount || left;
+        const price = order.seats.reduce((sum, seat) => sum + (seatIds.includes(seat.seatId) ? seat.amount : 0), 0);
+        const amount = kind === RefundKind.VOID ? 0 : request.amount || Math.min(left, price);
         const fresh = { seatIds: kind === RefundKind.GOODWILL ? [] : seatIds, amount, kind };
         reserved.set(refundId, fresh);
         setRefund(order, { refundId, ...fresh, state: RefundState.PENDING });
@@ -398,10 +417,18 @@ export async function startScriptedServices() {
           const failed = status === "failed" || status === "canceled";
           const state = failed ? RefundState.FAILED : status === "succeeded" ? RefundState.PAID : RefundState.PENDING;
           if (before?.state !== RefundState.CLOSED && before?.state !== RefundState.REPLACED)
-            setRefund(order, { refundId, seatIds, amount, state, kind: outside ? RefundKind.OUTSIDE : RefundKind.RETURN });
+            setRefund(order, {
+              refundId,
+              seatIds,
+              amount,
+              state,
+              kind: outside ? RefundKind.OUTSIDE : RefundKind.RETURN,
+            });
         }
         order.disputes = request.disputes;
-        const voidSeatIds = order.refunds.filter(({ kind }) => kind === RefundKind.OUTSIDE).flatMap(({ seatIds }) => seatIds);
+        const voidSeatIds = order.refunds
+          .filter(({ kind }) => kind === RefundKind.OUTSIDE)
+          .flatMap(({ seatIds }) => seatIds);
         return { order, voidSeatIds };
       }),
     getOrder: (request) =>

@@ -49,6 +49,12 @@ export async function currentCode(): Promise<string> {
   return readFile(path, "utf8");
 }
 
+export interface StagedWorker {
+  stop(): Promise<void>;
+  /** As Prometheus reads them. */
+  metrics(): Promise<string>;
+}
+
 export async function openStage({ worker = true }: { worker?: boolean } = {}) {
   const { temporalAddress } = inject("backing");
   const taskQueue = `test-${randomUUID()}`;
@@ -67,13 +73,13 @@ export async function openStage({ worker = true }: { worker?: boolean } = {}) {
   };
 
   /** A worker within this process; `more` over the environment. */
-  async function startWorker(more: Record<string, string> = {}, code?: string): Promise<{ stop(): Promise<void> }> {
+  async function startWorker(more: Record<string, string> = {}, code?: string): Promise<StagedWorker> {
     const context = createContext("workflows", workerSettings, { ...env, ...more });
     const running = await startWorkflows(context, code ?? (await currentCode()));
     const stop = () => context.lifecycle.stop("test");
     stops.push(stop);
     await until(() => running.ready());
-    return { stop };
+    return { stop, metrics: () => context.metrics.registry.metrics() };
   }
 
   if (worker) await startWorker();

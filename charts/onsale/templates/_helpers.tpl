@@ -205,6 +205,7 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- $_ := set $settings "WORKER_VERSIONING" (toString $root.Values.workerVersioning.enabled) -}}
 {{- if $root.Values.workerVersioning.enabled -}}
 {{- $_ := set $settings "WORKER_PROMOTE" "true" -}}
+{{- $_ := set $settings "WORKER_STEADY_SECONDS" (toString (int $root.Values.workerVersioning.steadySeconds)) -}}
 {{- $_ := set $settings "DEPLOYMENT_NAME" $root.Values.workerVersioning.deploymentName -}}
 {{- $_ := set $settings "DRAIN_SECONDS" (toString (int $root.Values.workerVersioning.drainSeconds)) -}}
 {{- $_ := set $settings "UNREACHABLE_SECONDS" (toString (int $root.Values.workerVersioning.unreachableSeconds)) -}}

@@ -23,7 +23,7 @@ const about = `Sells seats when everybody comes at once.
 
 **Problems.** Every refusal is an RFC 9457 problem document. Branch on its \`code\`: it never changes its meaning.
 
-**Times** are ISO 8601 in UTC. **Amounts** are integers in the currency's minor unit.
+**Times** are ISO 8601 in UTC. **Amounts** are integers in the currency's minor unit as Stripe counts it: in hundredths, but BIF, CLP, DJF, GNF, JPY, KMF, KRW, MGA, PYG, RWF, VND, VUV, XAF, XOF and XPF in whole units and BHD, JOD, KWD, OMR and TND in thousandths. ISK and UGX are counted in hundredths too, though they have no decimals: 990000 is ISK 9,900.
 
 **Rate limits** are told in \`RateLimit\` and \`RateLimit-Policy\`; a 429 says in \`Retry-After\` when to come back.`;
 

@@ -4,10 +4,10 @@ import type { CallOptions } from "@onsale/kit/grpc";
 import type { Logger } from "@onsale/kit/log";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { type Payment, PaymentStatus } from "@onsale/proto/payment/v1/payment";
-import { type Order, OrderStatus, type SearchOrdersRequest } from "@onsale/proto/ticket/v1/ticket";
+import { type Order, OrderStatus, RefundState, type SearchOrdersRequest } from "@onsale/proto/ticket/v1/ticket";
 import { checkoutWorkflowId } from "@onsale/workflows/contract";
 import type { Identity } from "./authenticate.js";
-import { orderFor, shownOrderFields } from "./orders.js";
+import { askerOfRefund, orderFor, shownOrderFields, shownRefund } from "./orders.js";
 import { askerOf, ownedEvent } from "./organiser.js";
 import * as own from "./organiser-schemas.js";
 import { type Route, route } from "./route.js";
@@ -55,8 +55,29 @@ export function orderSearchRoutes(dependencies: OrderSearchDependencies): Route[
     return events.length === 0 ? "none" : events.map((event) => event.eventId);
   }
 
+  /** Whose events these are, by event: one's own, or, for an operator, as the catalog says; nobody's while it can't be asked. */
+  async function organisersOf(
+    eventIds: readonly string[],
+    identity: Identity,
+    options: CallOptions,
+  ): Promise<(eventId: string) => string | undefined> {
+    if (!identity.roles.includes("operator")) return () => identity.accountId;
+    if (eventIds.length === 0) return () => undefined;
+    try {
+      const { events } = await catalog.getEvents({ eventIds: [...new Set(eventIds)] }, options);
+      const known = new Map(events.map(({ eventId, organiserId }) => [eventId, organiserId]));
+      return (eventId) => known.get(eventId);
+    } catch (error) {
+      if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
+      return () => undefined;
+    }
+  }
+
   /** Who they are, by account id; nobody while accounts can't be asked: orders are shown all the same. */
-  async function buyersOf(orders: readonly Order[], options: CallOptions): Promise<ReadonlyMap<string, Buyer>> {
+  async function buyersOf(
+    orders: readonly Pick<Order, "userId">[],
+    options: CallOptions,
+  ): Promise<ReadonlyMap<string, Buyer>> {
     const accountIds = [...new Set(orders.map(({ userId }) => userId))];
     if (accountIds.length === 0) return new Map();
     try {
@@ -69,13 +90,14 @@ export function orderSearchRoutes(dependencies: OrderSearchDependencies): Route[
     }
   }
 
-  const shownSold = (order: Order, buyers: ReadonlyMap<string, Buyer>) => {
-    const found = buyers.get(order.userId);
-    return {
-      ...shownOrderFields(order),
-      buyer: { accountId: order.userId, ...(found && { email: found.email, name: found.name }) },
-    };
+  const shownBuyer = (userId: string, buyers: ReadonlyMap<string, Buyer>) => {
+    const found = buyers.get(userId);
+    return { accountId: userId, ...(found && { email: found.email, name: found.name }) };
   };
+  const shownSold = (order: Order, buyers: ReadonlyMap<string, Buyer>, organiserId: string | undefined) => ({
+    ...shownOrderFields(order, { organiserId, reasons: true }),
+    buyer: shownBuyer(order.userId, buyers),
+  });
 
   /** Absent while payments can't be asked. */
   async function paymentOf(checkoutId: string, options: CallOptions): Promise<Payment | undefined> {
@@ -136,11 +158,64 @@ export function orderSearchRoutes(dependencies: OrderSearchDependencies): Route[
           },
           rpc(),
         );
-        const buyers = await buyersOf(orders, rpc());
+        const [buyers, organiserOf] = await Promise.all([
+          buyersOf(orders, rpc()),
+          organisersOf(orders.map(eventIdOf), identity, rpc()),
+        ]);
         return {
           status: 200,
           body: {
-            orders: orders.map((order) => shownSold(order, buyers)),
+            orders: orders.map((order) => shownSold(order, buyers, organiserOf(eventIdOf(order)))),
+            ...(nextCursor === "" ? {} : { nextCursor }),
+          },
+        };
+      },
+    ),
+    route(
+      {
+        method: "get",
+        path: "/v1/organiser/refunds",
+        operationId: "listRefunds",
+        tag,
+        summary: "Refunds of your events that failed, and those under way, oldest first",
+        description: [
+          "A failed one needs a person: ask for the money again, or pay it another way and close it.",
+          `Without an eventId, those of your ${mostEvents} newest events; an operator sees everybody's. A page is of orders.`,
+        ].join(" "),
+        ...forOrganisers,
+        query: own.refundSearch,
+        answers: { 200: { description: "A page of refunds.", schema: own.refundPage } },
+        refusals: ["EVENT_NOT_FOUND"],
+      },
+      async ({ query: { state, eventId, cursor = "", limit }, identity, rpc }) => {
+        const eventIds = await eventsSeen(eventId, identity, false, rpc());
+        if (eventIds === "none") return { status: 200, body: { refunds: [] } };
+        const { refunds, nextCursor } = await ticket.listRefunds(
+          { state: refundStates[state], beforeMs: 0, cursor, limit, eventIds },
+          rpc(),
+        );
+        const [buyers, organiserOf] = await Promise.all([
+          buyersOf(refunds, rpc()),
+          organisersOf(
+            refunds.map((one) => one.eventId),
+            identity,
+            rpc(),
+          ),
+        ]);
+        return {
+          status: 200,
+          body: {
+            refunds: refunds.flatMap(({ refund, ...order }) =>
+              refund
+                ? {
+                    checkoutId: order.checkoutId,
+                    eventId: order.eventId,
+                    currency: order.currency,
+                    buyer: shownBuyer(order.userId, buyers),
+                    refund: shownRefund(refund, order, { organiserId: organiserOf(order.eventId), reasons: true }),
+                  }
+                : [],
+            ),
             ...(nextCursor === "" ? {} : { nextCursor }),
           },
         };
@@ -161,16 +236,18 @@ export function orderSearchRoutes(dependencies: OrderSearchDependencies): Route[
       },
       async ({ params: { checkoutId }, identity, rpc }) => {
         const order = await orderFor(services, checkoutId, identity, rpc());
-        const [buyers, paid, history] = await Promise.all([
+        const [buyers, organiserOf, paid, history] = await Promise.all([
           buyersOf([order], rpc()),
+          organisersOf([eventIdOf(order)], identity, rpc()),
           paymentOf(checkoutId, rpc()),
           historyOf(checkoutId),
         ]);
-        const timeline = timelineOf(history, { ...order, refunding: order.refundingSeatIds }, Date.now());
+        const organiserId = organiserOf(eventIdOf(order));
+        const timeline = timelineOf(history, order, (refund) => askerOfRefund(refund, order, organiserId));
         return {
           status: 200,
           body: {
-            ...shownSold(order, buyers),
+            ...shownSold(order, buyers, organiserId),
             ...(paid && { payment: shownPayment(paid) }),
             timeline: timeline.map(shownMoment),
             ...(temporalUiUrl === undefined || !history
@@ -202,7 +279,12 @@ const statusNamed = {
   completed: OrderStatus.COMPLETED,
   partially_refunded: OrderStatus.PARTIALLY_REFUNDED,
   refunded: OrderStatus.REFUNDED,
+  voided: OrderStatus.VOIDED,
 } as const;
+
+const refundStates = { failed: RefundState.FAILED, pending: RefundState.PENDING } as const;
+
+const eventIdOf = ({ event }: Order): string => event?.eventId ?? "";
 
 const shownMoment = ({ atMs, ...moment }: Moment) => ({ at: new Date(atMs).toISOString(), ...moment });
 

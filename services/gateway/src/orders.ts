@@ -3,10 +3,22 @@ import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
 import { derivedId } from "@onsale/kit/ids";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
-import { type Order, OrderStatus, type Ticket, type TicketEvent, TicketStatus } from "@onsale/proto/ticket/v1/ticket";
 import {
+  type Order,
+  type OrderRefund,
+  OrderStatus,
+  RefundKind,
+  RefundState,
+  type Ticket,
+  type TicketEvent,
+  TicketStatus,
+} from "@onsale/proto/ticket/v1/ticket";
+import {
+  cancelledEventRefundId,
+  failedRefundWorkflowId,
   type RefundInput,
   type RefundResult,
+  refundSeenToSignal,
   refundWorkflowId,
   searchAttributes,
   workflowTypes,
@@ -32,17 +44,18 @@ const anOrder = { params: schema.checkoutParams, unknownParam: "ORDER_NOT_FOUND"
 export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: OrderDependencies): Route[] {
   const { ticket, catalog } = services;
 
-  /** Until when the orders of these events may be given back by their buyers, by event; none while events can't be asked. */
-  async function refundableUntil(orders: readonly Order[], options: CallOptions): Promise<ReadonlyMap<string, number>> {
+  /** What of their events says what may become of these orders; none while events can't be asked. */
+  async function eventsOf(orders: readonly Order[], options: CallOptions): Promise<ReadonlyMap<string, OrderedEvent>> {
     const eventIds = [...new Set(orders.flatMap(({ event }) => event?.eventId ?? []))];
     if (eventIds.length === 0) return new Map();
     try {
       const { events } = await catalog.getEvents({ eventIds }, options);
       return new Map(
-        events
+        events.map(({ eventId, organiserId, status, refundableUntilMs }) => [
+          eventId,
           // What is cancelled is given back by itself.
-          .filter(({ status }) => status === EventStatus.PUBLISHED)
-          .map((event) => [event.eventId, event.refundableUntilMs]),
+          { organiserId, refundableUntilMs: status === EventStatus.PUBLISHED ? refundableUntilMs : 0 },
+        ]),
       );
     } catch (error) {
       if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
@@ -53,7 +66,7 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
   /** A buyer's own order, which may be given back now. Refusals: ORDER_NOT_FOUND, REFUND_NOT_ALLOWED. */
   async function ownRefundable(
     checkoutId: string,
-    { amount }: z.output<typeof schema.newRefund>,
+    { amount, kind, reason, insteadOf }: z.output<typeof schema.newRefund>,
     { accountId }: Identity,
     options: CallOptions,
   ): Promise<Order> {
@@ -75,10 +88,10 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
         `Tickets of this event could be given back until ${new Date(until).toISOString()}.`,
         { refundableUntil: new Date(until).toISOString() },
       );
-    if (amount !== undefined)
+    if (amount !== undefined || reason !== undefined || insteadOf !== undefined || (kind ?? "return") !== "return")
       throw new DomainError(
         "REFUND_NOT_ALLOWED",
-        "How much goes back is for the organiser to choose: leave the amount out, and you get what you paid for the seats.",
+        "How money goes back is for the organiser to choose: name the seats alone, and you get what is left of what you paid for them.",
       );
     return order;
   }
@@ -101,6 +114,16 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
     }
   }
 
+  /** Whose event it is, for an operator who looks at it; organisers look at their own. */
+  const organiserOf = async (order: Order, identity: Identity, options: CallOptions): Promise<string | undefined> =>
+    identity.roles.includes("operator")
+      ? (await eventsOf([order], options)).get(order.event?.eventId ?? "")?.organiserId
+      : identity.accountId;
+
+  /** Whoever waits for a failed refund to be seen to looks at its order now. It looks by itself, too: that it can't be told is no harm. */
+  const seenTo = (refundId: string): Promise<unknown> =>
+    temporal.signal(failedRefundWorkflowId(refundId), refundSeenToSignal).catch(() => false);
+
   return [
     route(
       {
@@ -119,11 +142,11 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
           { userId: identity.accountId, cursor: query.cursor ?? "", limit: query.limit },
           rpc(),
         );
-        const until = await refundableUntil(orders, rpc());
+        const events = await eventsOf(orders, rpc());
         return {
           status: 200,
           body: {
-            orders: orders.map((order) => shownOrder(order, until)),
+            orders: orders.map((order) => shownOrder(order, events)),
             ...(nextCursor === "" ? {} : { nextCursor }),
           },
         };
@@ -146,7 +169,7 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
       async ({ params, identity, rpc }) => {
         const { order } = await ticket.getOrder({ ...params, userId: identity.accountId }, rpc());
         if (!order) throw new Error("the ticket service answered without an order");
-        return { status: 200, body: shownOrder(order, await refundableUntil([order], rpc())) };
+        return { status: 200, body: shownOrder(order, await eventsOf([order], rpc())) };
       },
     ),
     route(
@@ -157,9 +180,11 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
         tag,
         summary: "Give an order's money back",
         description: [
-          "The money goes back, the seats' tickets become void, the seats are free again.",
-          "Buyers may do it with their own orders until the event's refundableUntil, and get what they paid for the seats.",
-          "Operators and the event's organiser may do it at any time, and choose an amount: below the seats' price, the difference is kept.",
+          "A return: the money goes back, the seats' tickets become void, the seats are free again.",
+          "Buyers may do it with their own orders until the event's refundableUntil, and get what is left of what they paid for the seats.",
+          "Operators and the event's organiser may do it at any time, and choose an amount: below what is left of the seats' money, the difference is kept.",
+          "They may also give money back out of goodwill (the tickets stay), make tickets void without money, and ask again for a refund that failed.",
+          "Never goes more back for a seat than was paid for it.",
           "202 means that it is under way and will not be forgotten.",
         ].join(" "),
         access: "account",
@@ -168,7 +193,7 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
         ...anOrder,
         body: schema.newRefund,
         answers: {
-          200: { description: "Given back.", schema: schema.refund },
+          200: { description: "Given back, or failed at the bank: see its status.", schema: schema.refund },
           202: { description: "Under way.", schema: schema.refund },
         },
         refusals: [
@@ -177,44 +202,78 @@ export function orderRoutes({ services, temporal, taskQueue, refundWaitMs }: Ord
           "SEAT_UNKNOWN",
           "SEAT_REFUNDED",
           "REFUND_TOO_LARGE",
+          "REFUND_NOT_FOUND",
+          "REFUND_NOT_FAILED",
           "PAYMENT_STATE_CONFLICT",
           "PAYMENT_NOT_FOUND",
         ],
       },
       async ({ params, body, identity, attempt, rpc, closing }) => {
         const order = await refundedBy(params.checkoutId, body, identity, rpc());
+        checkWish(body);
         const refundId = derivedId("rfd", identity.accountId, order.checkoutId, attempt.key);
         const workflowId = refundWorkflowId(refundId);
-        const asked = refundOf(order, body, { refundId, requestedBy: identity.accountId });
-        // What is left of the order says nothing about a refund that was begun before: ask it first.
-        if (asked instanceof DomainError && !(await temporal.describe(workflowId))) throw asked;
-        if (!(asked instanceof DomainError)) {
-          const started = await temporal.start({
-            type: workflowTypes.refund,
-            workflowId,
-            taskQueue,
-            input: asked,
-            attributes: {
-              [searchAttributes.eventId]: asked.eventId,
-              [searchAttributes.accountId]: asked.accountId,
-            },
-            summary: `Refund of ${order.checkoutId}`,
-          });
-          if (started.kind === "not-started" || started.kind === "unknown")
-            throw new DomainError(
-              "UNAVAILABLE",
-              "The refund could not be started right now. Send the same request again, with the same Idempotency-Key.",
-              { retryAfterSeconds: 2 },
-              started.cause,
-            );
-        }
+        const input = refundOf(order, body, { refundId, requestedBy: identity.accountId });
+        const started = await temporal.start({
+          type: workflowTypes.refund,
+          workflowId,
+          taskQueue,
+          input,
+          attributes: {
+            [searchAttributes.eventId]: input.eventId,
+            [searchAttributes.accountId]: input.accountId,
+          },
+          summary: `Refund of ${order.checkoutId}`,
+        });
+        if (started.kind === "not-started" || started.kind === "unknown")
+          throw new DomainError(
+            "UNAVAILABLE",
+            "The refund could not be started right now. Send the same request again, with the same Idempotency-Key.",
+            { retryAfterSeconds: 2 },
+            started.cause,
+          );
         const outcome = await temporal.result<RefundResult>(workflowId, refundWaitMs, closing);
+        if (body.insteadOf !== undefined) await seenTo(body.insteadOf);
         if (outcome.kind !== "done")
           return { status: 202, body: { refundId, checkoutId: order.checkoutId, status: "pending" } };
-        const { amount, seatIds } = outcome.result;
+        const { amount, seatIds, outcome: end = "paid" } = outcome.result;
+        const status = end === "failed" ? "failed" : "refunded";
+        return { status: 200, body: { refundId, checkoutId: order.checkoutId, status, amount, seats: seatIds } };
+      },
+    ),
+    route(
+      {
+        method: "post",
+        path: "/v1/orders/{checkoutId}/refunds/{refundId}/closure",
+        operationId: "closeRefund",
+        tag,
+        summary: "A refund that failed was paid another way",
+        description:
+          "By the event's organiser or an operator. Nothing is owed to the buyer any more; the order says who closed it, and how.",
+        access: "account",
+        roles: ["organiser", "operator"],
+        limits: "by caller",
+        idempotencyKey: "required",
+        params: schema.refundParams,
+        unknownParam: "ORDER_NOT_FOUND",
+        body: schema.refundClosure,
+        answers: { 200: { description: "The order.", schema: schema.order } },
+        refusals: ["ORDER_NOT_FOUND", "REFUND_NOT_FOUND", "REFUND_NOT_FAILED"],
+      },
+      async ({ params: { checkoutId, refundId }, body: { reason }, identity, rpc }) => {
+        await orderFor(services, checkoutId, identity, rpc());
+        const { order } = await ticket.closeRefund(
+          { checkoutId, refundId, closedBy: identity.accountId, reason },
+          rpc(),
+        );
+        if (!order) throw new Error("the ticket service answered without an order");
+        await seenTo(refundId);
         return {
           status: 200,
-          body: { refundId, checkoutId: order.checkoutId, status: "refunded", amount, seats: seatIds },
+          body: {
+            ...shownOrderFields(order, { organiserId: await organiserOf(order, identity, rpc()), reasons: true }),
+            refundable: false,
+          },
         };
       },
     ),
@@ -300,32 +359,41 @@ export async function orderFor(
   return order;
 }
 
-/** The refund that is asked for, or why it can't be: SEAT_UNKNOWN, REFUND_TOO_LARGE. */
+/** The refund that is asked for; whether it may go back, the ticket service decides. */
 export function refundOf(
   order: Order,
-  { seats, amount }: z.output<typeof schema.newRefund>,
+  { seats, amount, kind = "return", reason, insteadOf }: z.output<typeof schema.newRefund>,
   by: { readonly refundId: string; readonly requestedBy: string },
-): RefundInput | DomainError {
-  const prices = new Map(order.seats.map((seat) => [seat.seatId, seat.amount]));
-  const foreign = (seats ?? []).filter((seat) => !prices.has(seat));
-  if (foreign.length > 0)
-    return new DomainError("SEAT_UNKNOWN", "Some of these seats are not part of the order.", { seats: foreign });
-  const left = order.amount - order.amountRefunded;
-  const wanted = amount ?? seats?.reduce((sum, seat) => sum + (prices.get(seat) ?? 0), 0) ?? left;
-  if (left <= 0 || wanted > left)
-    return new DomainError("REFUND_TOO_LARGE", "The refund is larger than what is left of the order.", {
-      amount: wanted,
-      left,
-    });
+): RefundInput {
   return {
     ...by,
     checkoutId: order.checkoutId,
     accountId: order.userId,
     eventId: order.event?.eventId ?? "",
     seatIds: seats ?? [],
-    amount: amount === undefined && seats === undefined ? 0 : wanted,
-    ...(amount === undefined ? {} : { again: true }),
+    amount: amount ?? 0,
+    kind,
+    ...(reason === undefined ? {} : { reason }),
+    ...(insteadOf === undefined ? {} : { insteadOf }),
   };
+}
+
+/** What of a wish makes no sense, whatever the order is. Refusal: REQUEST_INVALID. */
+function checkWish({ seats, amount, kind = "return", reason, insteadOf }: z.output<typeof schema.newRefund>): void {
+  const refuse = (message: string) => {
+    throw new DomainError("REQUEST_INVALID", message);
+  };
+  if (insteadOf !== undefined && (seats !== undefined || amount !== undefined || kind !== "return"))
+    refuse("A refund that failed is asked for again as it was: leave seats, amount and kind out.");
+  if (insteadOf !== undefined) return;
+  if (kind === "return" && amount !== undefined && seats === undefined)
+    refuse(
+      'Whose money is it? Name the seats that are given back, or say kind "goodwill" for money that leaves the tickets valid.',
+    );
+  if (kind === "goodwill" && amount === undefined) refuse("Goodwill is an amount of money: say how much.");
+  if (kind === "void" && amount !== undefined)
+    refuse("Tickets are made void without money: leave the amount out, or give the seats back.");
+  if (kind !== "return" && reason === undefined) refuse("Say why: the reason stands on the order.");
 }
 
 function shownTicketEvent(event: TicketEvent | undefined) {
@@ -340,32 +408,120 @@ function shownOrderStatus(status: OrderStatus): z.output<typeof schema.order>["s
       return "refunded";
     case OrderStatus.PARTIALLY_REFUNDED:
       return "partially_refunded";
+    case OrderStatus.VOIDED:
+      return "voided";
     default:
       return "completed";
   }
 }
 
-function shownOrder(order: Order, refundableUntil: ReadonlyMap<string, number>) {
-  const until = refundableUntil.get(order.event?.eventId ?? "") ?? 0;
-  const gone = new Set([...order.refunds.flatMap(({ seatIds }) => seatIds), ...order.refundingSeatIds]);
-  const left = order.seats.some(({ seatId }) => !gone.has(seatId));
-  return { ...shownOrderFields(order), refundable: left && Date.now() < until };
+interface OrderedEvent {
+  readonly organiserId: string;
+  readonly refundableUntilMs: number;
 }
 
-export function shownOrderFields(order: Order) {
+function shownOrder(order: Order, events: ReadonlyMap<string, OrderedEvent>) {
+  const event = events.get(order.event?.eventId ?? "");
+  const until = event?.refundableUntilMs ?? 0;
+  const gone = new Set([...voidSeatIds(order), ...order.refundingSeatIds]);
+  const left = order.seats.some(({ seatId }) => !gone.has(seatId));
+  return {
+    ...shownOrderFields(order, { organiserId: event?.organiserId, reasons: false }),
+    refundable: left && Date.now() < until,
+  };
+}
+
+/** Those of refunds under way are not void yet. */
+const voidSeatIds = ({ refunds }: Order): string[] => [
+  ...new Set(refunds.filter(({ state }) => state !== RefundState.PENDING).flatMap(({ seatIds }) => seatIds)),
+];
+
+export interface OrderReader {
+  /** Whose event it is; undefined while that can't be told. */
+  readonly organiserId: string | undefined;
+  /** The reasons that were given are for those who look after orders. */
+  readonly reasons: boolean;
+}
+
+export function shownOrderFields(order: Order, reader: OrderReader) {
+  const left = new Map(order.left.map(({ seatId, amount }) => [seatId, amount]));
   return {
     checkoutId: order.checkoutId,
     event: shownTicketEvent(order.event),
-    seats: order.seats.map(shownSeat),
+    seats: order.seats.map((seat) => ({ ...shownSeat(seat), left: left.get(seat.seatId) ?? 0 })),
     amount: order.amount,
     amountRefunded: order.amountRefunded,
+    amountFailed: order.amountFailed,
     currency: order.currency,
     status: shownOrderStatus(order.status),
     createdAt: new Date(order.createdAtMs).toISOString(),
     tickets: order.ticketIds,
-    refundedSeats: order.refunds.flatMap(({ seatIds }) => seatIds),
+    refundedSeats: voidSeatIds(order),
+    refunds: order.refunds.map((refund) => shownRefund(refund, order, reader)),
+    disputes: order.disputes.map(({ createdAtMs, evidenceDueMs, ...dispute }) => ({
+      ...dispute,
+      createdAt: new Date(createdAtMs).toISOString(),
+      ...(evidenceDueMs > 0 && { evidenceDueAt: new Date(evidenceDueMs).toISOString() }),
+    })),
   };
 }
+
+export type RefundAsker = NonNullable<z.output<typeof schema.orderRefund>["by"]>;
+
+/** Who asked, in words that say no account. Undefined: from before it was written down. */
+export function askerOfRefund(
+  { requestedBy, refundId }: Pick<OrderRefund, "requestedBy" | "refundId">,
+  { checkoutId, userId }: { readonly checkoutId: string; readonly userId: string },
+  organiserId: string | undefined,
+): RefundAsker | undefined {
+  if (refundId === cancelledEventRefundId(checkoutId)) return "event cancelled";
+  if (requestedBy === "") return undefined;
+  if (requestedBy === "stripe") return "stripe";
+  if (requestedBy === userId) return "buyer";
+  return requestedBy === (organiserId ?? requestedBy) ? "organiser" : "operator";
+}
+
+export function shownRefund(
+  refund: OrderRefund,
+  order: { readonly checkoutId: string; readonly userId: string },
+  { organiserId, reasons }: OrderReader,
+) {
+  const { refundId, amount, seatIds, money, reason, failureReason, replacedBy, closedReason } = refund;
+  const by = askerOfRefund(refund, order, organiserId);
+  return {
+    refundId,
+    kind: refundKindNames[refund.kind],
+    state: refundStateNames[refund.state],
+    amount,
+    seats: seatIds,
+    money: money.map((part) => ({ seat: part.seatId, amount: part.amount })),
+    requestedAt: new Date(refund.requestedAtMs).toISOString(),
+    at: new Date(refund.atMs).toISOString(),
+    ...(by && { by }),
+    ...(failureReason !== "" && { failureReason }),
+    ...(replacedBy !== "" && { replacedBy }),
+    ...(reasons && reason !== "" && { reason }),
+    ...(reasons && closedReason !== "" && { closedReason }),
+  };
+}
+
+const refundKindNames: Readonly<Record<RefundKind, (typeof schema.refundKinds)[number]>> = {
+  [RefundKind.UNSPECIFIED]: "return",
+  [RefundKind.RETURN]: "return",
+  [RefundKind.GOODWILL]: "goodwill",
+  [RefundKind.VOID]: "void",
+  [RefundKind.OUTSIDE]: "outside",
+  [RefundKind.DISPUTE]: "dispute",
+};
+
+const refundStateNames: Readonly<Record<RefundState, (typeof schema.refundStates)[number]>> = {
+  [RefundState.UNSPECIFIED]: "paid",
+  [RefundState.PENDING]: "pending",
+  [RefundState.PAID]: "paid",
+  [RefundState.FAILED]: "failed",
+  [RefundState.REPLACED]: "replaced",
+  [RefundState.CLOSED]: "closed",
+};
 
 function shownTicket(ticket: Ticket) {
   if (!ticket.seat) throw new Error("the ticket service answered with a ticket without a seat");
@@ -380,5 +536,6 @@ function shownTicket(ticket: Ticket) {
     ...(ticket.voidedAtMs > 0 ? { voidedAt: new Date(ticket.voidedAtMs).toISOString() } : {}),
     ...(ticket.token === "" ? {} : { token: ticket.token }),
     ...(ticket.qrSvg === "" ? {} : { qrSvg: ticket.qrSvg }),
+    disputed: ticket.disputed,
   };
 }

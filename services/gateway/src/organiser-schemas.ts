@@ -23,7 +23,7 @@ const cancellation = z
   .object({
     at: time,
     reason: z.string().optional(),
-    refunded: z.int().meta({ description: "Orders of which nothing is left to give back." }),
+    refunded: z.int().meta({ description: "Orders without a valid ticket." }),
     total: z.int().meta({ description: "Orders in all." }),
   })
   .meta({ id: "Cancellation", description: "How far an event's orders are given back; some seconds old at most." });
@@ -61,11 +61,15 @@ export const sales = z
     revenue: z.object({
       gross: amount,
       refunded: amount,
+      failed: amount.meta({
+        description: "Owed to buyers: refunds that the bank sent back. It is in net until it is paid.",
+      }),
       net: amount,
     }),
     orders: count,
     tickets: count.meta({ description: "That are valid." }),
-    refunds: count,
+    refunds: count.meta({ description: "By which money went back." }),
+    refundsFailed: count.meta({ description: "That need a person." }),
     tiers: z.array(
       z.object({
         tierId: z.string(),
@@ -140,8 +144,36 @@ export const timelineSteps = [
   "cancelled",
   "refunded",
   "refund_started",
+  "refund_failed",
+  "refund_replaced",
+  "refund_closed",
+  "goodwill",
+  "voided",
+  "refunded_outside",
+  "dispute_opened",
+  "dispute_lost",
   "stopped",
 ] as const;
+export const refundSearch = z.strictObject({
+  state: z.enum(["failed", "pending"]),
+  eventId: schema.idParam.optional(),
+  cursor: cursor.optional(),
+  limit: schema.limit(100, 20),
+});
+export const refundPage = z
+  .object({
+    refunds: z.array(
+      z.object({
+        checkoutId: z.string(),
+        eventId: z.string(),
+        currency: schema.currency,
+        buyer,
+        refund: schema.orderRefund,
+      }),
+    ),
+    nextCursor,
+  })
+  .meta({ id: "RefundPage" });
 export const orderWithTimeline = z
   .object({
     ...orderFields,
@@ -164,8 +196,11 @@ export const orderWithTimeline = z
             .string()
             .optional()
             .meta({ description: "The code of the refusal that it ended with, or a refund's id." }),
-          amount: amount.optional().meta({ description: "Of a refund." }),
+          amount: amount.optional().meta({ description: "Of a refund or dispute." }),
           seats: z.array(z.string()).optional().meta({ description: "Of a refund." }),
+          by: schema.orderRefund.shape.by,
+          account: z.string().optional().meta({ description: "Of whoever asked, or saw to it." }),
+          reason: z.string().optional().meta({ description: "In the words of whoever asked, or Stripe's." }),
         }),
       )
       .meta({

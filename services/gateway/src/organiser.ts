@@ -29,7 +29,6 @@ import type { Temporal } from "./temporal.js";
 const tag = "organisers";
 /** 60,000 seats are written seat by seat. */
 const writingMs = 30_000;
-const defaultSeatsPerPerson = 8;
 const orphanRuleNamed = { strict: OrphanRule.STRICT, lenient: OrphanRule.LENIENT, off: OrphanRule.OFF } as const;
 
 const forOrganisers = { access: "account", roles: ["organiser", "operator"], limits: "by caller" } as const;
@@ -295,7 +294,7 @@ const eventOf = (eventId: string, organiserId: string, body: z.output<typeof sch
   onSaleAtMs: body.onSaleAt,
   offSaleAtMs: body.offSaleAt ?? 0,
   currency: body.currency,
-  seatsPerPerson: body.seatsPerPerson ?? defaultSeatsPerPerson,
+  seatsPerPerson: body.seatsPerPerson ?? schema.defaultSeatsPerPerson,
   tiers: body.tiers.map(({ id, name, amount }) => ({ tierId: id, name, amount })),
   capacity: 0,
   layoutVersion: "",

@@ -95,10 +95,16 @@ function shownSales(
       free: total("free"),
       blocked: total("blocked"),
     },
-    revenue: { gross: sales.gross, refunded: sales.refunded, net: sales.gross - sales.refunded },
+    revenue: {
+      gross: sales.gross,
+      refunded: sales.refunded,
+      failed: sales.amountFailed,
+      net: sales.gross - sales.refunded,
+    },
     orders: sales.orders,
     tickets: sales.tickets,
     refunds: sales.refunds,
+    refundsFailed: sales.refundsFailed,
     tiers: event.tiers.map(({ tierId, name }) => ({
       tierId,
       name,

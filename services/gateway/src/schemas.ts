@@ -1,4 +1,6 @@
 // The shapes of the REST API, requests and answers. Objects are strict: an unknown field in a request is refused.
+import { currencies, mostInAny, priceFault } from "@onsale/kit/currencies";
+import { tellPriceFault } from "@onsale/kit/money";
 import { z } from "zod";
 import { roles } from "./authenticate.js";
 
@@ -69,16 +71,17 @@ const dayOrTime = (end: "first" | "last") =>
       return z.NEVER;
     })
     .meta({ type: "string", example: end === "first" ? "2027-05-01" : "2027-05-31" });
-export const amount = z
-  .int()
-  .min(0)
-  .meta({ description: "In the currency's minor unit: 4950 is 49.50 EUR.", example: 4950 });
+export const amount = z.int().min(0).meta({
+  description:
+    "In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.",
+  example: 4950,
+});
 export const currency = z.string().meta({ description: "ISO 4217.", example: "EUR" });
-const currencies = new Set(Intl.supportedValuesOf("currency"));
 const currencyIn = z
   .string()
   .regex(/^[A-Z]{3}$/, "must be a currency's three capital letters, as EUR")
-  .refine((code) => currencies.has(code), "must be a currency of ISO 4217");
+  .refine((code) => currencies.has(code), "must be a currency that can be charged: one of ISO 4217 that Stripe takes")
+  .meta({ description: "ISO 4217, and one that Stripe takes.", example: "EUR" });
 const timeZoneIn = line(64).refine((name) => {
   try {
     return new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
@@ -272,10 +275,10 @@ const eventSorts = ["date", "price", "name"] as const;
 const priceIn = (least: number) =>
   z
     .string()
-    .regex(/^\d{1,8}$/, "must be a whole number in the currency's minor unit, as 4950 for 49.50 EUR")
+    .regex(/^\d{1,12}$/, "must be a whole number in the currency's minor unit, as 4950 for 49.50 EUR")
     .transform(Number)
     .pipe(z.int().min(least, `must be at least ${least}`))
-    .meta({ type: "integer", minimum: least, maximum: 99_999_999, example: 4950 });
+    .meta({ type: "integer", minimum: least, maximum: mostInAny, example: 4950 });
 const eventSearchFields = {
   q: line(200)
     .optional()
@@ -315,6 +318,13 @@ export const eventSearch = z
       void context.addIssue({ code: "custom", path: [parameter], message });
     if ((priceFrom !== undefined || priceTo !== undefined) && currency === undefined)
       say("currency", "must be given with a price, since amounts of two currencies can't be compared");
+    const most = currencies.get(currency ?? "")?.most ?? mostInAny;
+    for (const [name, price] of [
+      ["priceFrom", priceFrom],
+      ["priceTo", priceTo],
+    ] as const)
+      if (price !== undefined && price > most)
+        say(name, `must be at most ${most}: no seat can cost more in that currency`);
     if (priceFrom !== undefined && priceTo !== undefined && priceFrom > priceTo)
       say("priceTo", "must not be less than priceFrom");
   });
@@ -427,6 +437,12 @@ export const newSection = z.union([
     .strictObject({ ...sectionHead, capacity: z.int().min(1).max(mostSeats) })
     .meta({ id: "NewGeneralAdmissionSection" }),
 ]);
+export const defaultSeatsPerPerson = 8;
+const newPrice = z.int().min(1).max(mostInAny).meta({
+  description:
+    "Of one seat, in the currency's minor unit as Stripe counts it: ISK and UGX in hundredths that are multiples of 100, BHD, JOD, KWD, OMR and TND in thousandths that are multiples of 10. One seat must be worth a charge at Stripe (0.50 EUR, 50 JPY), and seatsPerPerson of them may cost no more than one (999,999.99 EUR; IDR, INR and COP more). Elsewhere than in Stripe's own list the least is about a dollar.",
+  example: 4950,
+});
 export const newEvent = z
   .strictObject({
     name: line(200),
@@ -446,17 +462,35 @@ export const newEvent = z
     onSaleAt: timeIn,
     offSaleAt: timeIn.optional().meta({ description: "The event's start, if left out." }),
     currency: currencyIn,
-    seatsPerPerson: z.int().min(1).max(50).optional().meta({ description: "8 by default.", default: 8 }),
+    seatsPerPerson: z
+      .int()
+      .min(1)
+      .max(50)
+      .optional()
+      .meta({
+        description: `${defaultSeatsPerPerson} by default.`,
+        default: defaultSeatsPerPerson,
+      }),
     orphanRule: orphanRule.optional().meta({ description: "lenient by default.", default: "lenient" }),
     accessibleUntil: timeIn.optional().meta({ description: "The event's start, if left out." }),
     refundableUntil: timeIn.optional().meta({
       description: "Until then buyers may give their orders back by themselves; never, if left out.",
     }),
     tiers: z
-      .array(z.strictObject({ id: tierId, name: line(100), amount: z.int().min(1).max(99_999_999) }))
+      .array(z.strictObject({ id: tierId, name: line(100), amount: newPrice }))
       .min(1)
       .max(50),
     sections: z.array(newSection).min(1).max(500),
+  })
+  .superRefine(({ currency: code, tiers, seatsPerPerson = defaultSeatsPerPerson }, context) => {
+    const charged = currencies.get(code);
+    if (!charged) return;
+    for (const [at, { amount: price }] of tiers.entries()) {
+      // Of what is no amount at all it is said already.
+      const fault = price < 1 || price > mostInAny ? undefined : priceFault(price, seatsPerPerson, charged);
+      if (fault)
+        context.addIssue({ code: "custom", path: ["tiers", at, "amount"], message: tellPriceFault(fault, code) });
+    }
   })
   .meta({ id: "NewEvent" });
 
@@ -510,7 +544,7 @@ const quantityChoice = z
     accessCode,
   })
   .meta({ id: "QuantityChoice", description: "Places of general admission, or the best adjacent seats of a section." });
-const price = z.int().min(0).max(99_999_999);
+const price = z.int().min(0).max(mostInAny);
 const bestAvailable = z
   .strictObject({
     quantity: seatsWanted,
@@ -720,18 +754,71 @@ const ticketEvent = z.object({
   city: z.string(),
   timeZone: z.string(),
 });
+const orderSeat = soldSeat
+  .extend({
+    left: amount.meta({
+      description: "What its buyer gets by giving it back: what was paid for it, less what went back.",
+    }),
+  })
+  .meta({ id: "OrderSeat" });
+export const refundKinds = ["return", "goodwill", "void", "outside", "dispute"] as const;
+export const refundStates = ["pending", "paid", "failed", "replaced", "closed"] as const;
+export const orderRefund = z
+  .object({
+    refundId: z.string(),
+    kind: z.enum(refundKinds).meta({
+      description:
+        "return: seats and their money. goodwill: money, and the tickets stay. void: tickets, and the money stays. outside: money given back at Stripe itself. dispute: money that the buyer's bank took back.",
+    }),
+    state: z.enum(refundStates).meta({
+      description:
+        "failed: the bank sent the money back, so it is owed to the buyer. replaced: it had failed and is paid by another. closed: it had failed and was paid another way.",
+    }),
+    amount,
+    seats: z.array(z.string()).meta({ description: "Whose tickets are void by it." }),
+    money: z
+      .array(z.object({ seat: z.string(), amount }))
+      .meta({ description: "Whose money it is; adds up to the amount." }),
+    requestedAt: time,
+    at: time.meta({ description: "Since when it is in its state." }),
+    by: z
+      .enum(["buyer", "organiser", "operator", "stripe", "event cancelled"])
+      .optional()
+      .meta({ description: "Absent: from before it was written down." }),
+    reason: z.string().optional().meta({ description: "In the words of whoever asked; for organisers and operators." }),
+    failureReason: z.string().optional().meta({ description: "Stripe's word for why it failed." }),
+    replacedBy: z.string().optional(),
+    closedReason: z.string().optional().meta({ description: "How it was paid; for organisers and operators." }),
+  })
+  .meta({ id: "OrderRefund" });
+const orderDispute = z
+  .object({
+    disputeId: z.string(),
+    amount,
+    reason: z.string().meta({ description: "Stripe's word." }),
+    status: z.string().meta({ description: "Stripe's word: needs_response, under_review, won, lost, …" }),
+    createdAt: time,
+    evidenceDueAt: time.optional(),
+  })
+  .meta({ id: "OrderDispute" });
 export const orderFields = {
   checkoutId: z.string(),
   event: ticketEvent,
-  seats: z.array(soldSeat),
+  seats: z.array(orderSeat),
   amount,
-  amountRefunded: amount,
+  amountRefunded: amount.meta({ description: "Went back, by Stripe or another way." }),
+  amountFailed: amount.meta({ description: "Owed to the buyer: the bank sent it back." }),
   currency,
-  status: z.enum(["completed", "partially_refunded", "refunded"]),
+  status: z.enum(["completed", "partially_refunded", "refunded", "voided"]).meta({
+    description:
+      "By money first: refunded means that all of it went back, whatever became of the tickets. voided: no ticket is valid, and no money went back.",
+  }),
   createdAt: time,
   tickets: z.array(z.string()),
   refundable: z.boolean().meta({ description: "Its buyer may give it back now, by POST …/refund." }),
-  refundedSeats: z.array(z.string()).meta({ description: "Ids of the seats that were given back." }),
+  refundedSeats: z.array(z.string()).meta({ description: "Ids of the seats whose tickets are void." }),
+  refunds: z.array(orderRefund).meta({ description: "All, oldest first." }),
+  disputes: z.array(orderDispute),
 };
 export const order = z.object(orderFields).meta({ id: "Order" });
 export const orderPage = z.object({ orders: z.array(order), nextCursor }).meta({ id: "OrderPage" });
@@ -747,6 +834,9 @@ export const ticket = z
     voidedAt: time.optional(),
     token: z.string().optional().meta({ description: "While valid: a compact JWS (EdDSA), what the QR code carries." }),
     qrSvg: z.string().optional().meta({ description: "While valid, and only for a single ticket: an SVG image." }),
+    disputed: z
+      .boolean()
+      .meta({ description: "Its payment is disputed at the buyer's bank, and that is not decided." }),
   })
   .meta({ id: "Ticket" });
 export const ticketPage = z.object({ tickets: z.array(ticket), nextCursor }).meta({ id: "TicketPage" });
@@ -759,23 +849,41 @@ export const newRefund = z
       .max(mostSeatsInCheckout)
       .refine((list) => new Set(list).size === list.length, "a seat is named twice")
       .optional()
-      .meta({ description: "The seats that are given back; all of the order's, if left out." }),
-    amount: z
-      .int()
-      .min(1)
-      .optional()
-      .meta({ description: "Minor units; if left out, the price of the seats, or all that is left of the order." }),
+      .meta({
+        description:
+          "return and void: the seats; all whose tickets are valid, if left out. goodwill: whose money it is; of all by what is left, if left out.",
+      }),
+    amount: z.int().min(1).optional().meta({
+      description:
+        "Minor units; if left out, all that is left of the seats' money. goodwill needs one, void has none, a return only together with seats.",
+    }),
+    kind: z.enum(["return", "goodwill", "void"]).optional().meta({
+      description:
+        "return, if left out: seats and their money. goodwill: money, and the tickets stay. void: tickets, and the money stays. Buyers return only.",
+    }),
+    reason: line(500).optional().meta({ description: "Why; goodwill and void need one." }),
+    insteadOf: line(200).optional().meta({
+      description:
+        "The id of a refund that failed: its money is asked for again. Then nothing but a reason may be said.",
+    }),
   })
   .meta({ id: "NewRefund" });
 export const refund = z
   .object({
     refundId: z.string(),
     checkoutId: z.string(),
-    status: z.enum(["refunded", "pending"]),
+    status: z.enum(["refunded", "pending", "failed"]).meta({
+      description: "failed: the bank did not take the money. It is owed to the buyer, and a person has to see to it.",
+    }),
     amount: amount.optional(),
     seats: z.array(z.string()).optional(),
   })
   .meta({ id: "Refund" });
+
+export const refundParams = z.strictObject({ checkoutId: idParam, refundId: idParam });
+export const refundClosure = z
+  .strictObject({ reason: line(500).meta({ description: "How the buyer got the money." }) })
+  .meta({ id: "RefundClosure" });
 
 export const keySet = z
   .object({ keys: z.array(z.looseObject({})) })

@@ -1,5 +1,6 @@
 // What an order's page tells of its checkout: read from recorded histories of the real workflow, one for each way to end.
 import { readFileSync } from "node:fs";
+import { OrderRefund, RefundKind, RefundState } from "@onsale/proto/ticket/v1/ticket";
 import { temporal } from "@temporalio/proto";
 import { describe, expect, test } from "vitest";
 import type { HistoryEvent } from "./temporal.js";
@@ -69,18 +70,69 @@ describe("the moments of a checkout", () => {
 });
 
 describe("an order's timeline", () => {
-  const refund = { refundId: "rfd_1", amount: 4950, seatIds: ["A-A-1"], atMs: Date.UTC(2030, 0, 2) };
-  test("has its refunds, and what is set aside, after its checkout", () => {
-    const order = { createdAtMs: 5, refunds: [refund], refunding: ["A-A-2"] };
-    const told = timelineOf(recorded("paid"), order, Date.UTC(2030, 0, 3));
-    expect(told.slice(-2)).toEqual([
-      { atMs: refund.atMs, step: "refunded", detail: "rfd_1", amount: 4950, seats: ["A-A-1"] },
-      { atMs: Date.UTC(2030, 0, 3), step: "refund_started", seats: ["A-A-2"] },
+  const day = (at: number) => Date.UTC(2030, 0, at);
+  const refund = OrderRefund.create({
+    refundId: "rfd_1",
+    kind: RefundKind.RETURN,
+    state: RefundState.PAID,
+    amount: 4950,
+    seatIds: ["A-A-1"],
+    requestedAtMs: day(1),
+    atMs: day(2),
+    requestedBy: "acc_1",
+  });
+  const what = { detail: "rfd_1", amount: 4950, seats: ["A-A-1"] };
+  const told = (...refunds: OrderRefund[]) =>
+    timelineOf(undefined, { createdAtMs: 5, refunds, disputes: [] }, () => "buyer").slice(1);
+
+  test("has its refunds after its checkout, with who and why", () => {
+    const order = { createdAtMs: 5, refunds: [{ ...refund, reason: "ill" }], disputes: [] };
+    const moments = timelineOf(recorded("paid"), order, () => "organiser");
+    expect(moments.slice(-1)).toEqual([
+      { atMs: day(2), step: "refunded", ...what, by: "organiser", account: "acc_1", reason: "ill" },
     ]);
-    expect(told.map(({ step }) => step)).not.toContain("stopped");
+    expect(moments.map(({ step }) => step)).not.toContain("stopped");
   });
   test("whose checkout is forgotten says at least when its tickets were issued", () => {
-    const order = { createdAtMs: 5, refunds: [refund], refunding: [] };
-    expect(timelineOf(undefined, order, 9).map(({ step }) => step)).toEqual(["issued", "refunded"]);
+    const order = { createdAtMs: 5, refunds: [refund], disputes: [] };
+    expect(timelineOf(undefined, order, () => undefined).map(({ step }) => step)).toEqual(["issued", "refunded"]);
+  });
+  test.each([
+    [RefundKind.GOODWILL, "goodwill"],
+    [RefundKind.VOID, "voided"],
+    [RefundKind.OUTSIDE, "refunded_outside"],
+    [RefundKind.DISPUTE, "dispute_lost"],
+  ] as const)("%s is told apart: %s", (kind, step) => {
+    expect(told({ ...refund, kind })).toMatchObject([{ step, atMs: day(2) }]);
+  });
+  test("of a refund that is under way, has failed, was asked for again or paid another way: both moments", () => {
+    const asked = { atMs: day(1), step: "refund_started", ...what, by: "buyer", account: "acc_1" };
+    expect(told({ ...refund, state: RefundState.PENDING })).toEqual([asked]);
+    expect(told({ ...refund, state: RefundState.FAILED, failureReason: "lost_or_stolen_card" })).toEqual([
+      asked,
+      { atMs: day(2), step: "refund_failed", ...what, reason: "lost_or_stolen_card" },
+    ]);
+    expect(told({ ...refund, state: RefundState.REPLACED, replacedBy: "rfd_2" })).toEqual([
+      asked,
+      { atMs: day(2), step: "refund_replaced", detail: "rfd_2", amount: 4950 },
+    ]);
+    expect(told({ ...refund, state: RefundState.CLOSED, closedBy: "acc_op", closedReason: "in cash" })).toEqual([
+      asked,
+      { atMs: day(2), step: "refund_closed", ...what, account: "acc_op", reason: "in cash" },
+    ]);
+  });
+  test("has its disputes", () => {
+    const dispute = {
+      disputeId: "dp_1",
+      amount: 9900,
+      reason: "fraudulent",
+      status: "lost",
+      createdAtMs: 7,
+      evidenceDueMs: 0,
+    };
+    expect(timelineOf(undefined, { createdAtMs: 5, refunds: [], disputes: [dispute] }, () => undefined)).toEqual([
+      { atMs: 5, step: "issued" },
+      { atMs: 7, step: "dispute_opened", detail: "dp_1", amount: 9900, reason: "fraudulent" },
+    ]);
   });
 });

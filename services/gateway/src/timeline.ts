@@ -1,6 +1,7 @@
 // What happened to a checkout, step by step, read from its workflow's history and its order's refunds. Pure.
-import type { OrderRefund } from "@onsale/proto/ticket/v1/ticket";
+import { type OrderDispute, type OrderRefund, RefundKind, RefundState } from "@onsale/proto/ticket/v1/ticket";
 import { searchAttributes } from "@onsale/workflows/contract";
+import type { RefundAsker } from "./orders.js";
 import type { timelineSteps } from "./organiser-schemas.js";
 import type { HistoryEvent } from "./temporal.js";
 
@@ -12,6 +13,10 @@ export interface Moment {
   readonly detail?: string;
   readonly amount?: number;
   readonly seats?: readonly string[];
+  readonly by?: RefundAsker | undefined;
+  /** An account. */
+  readonly account?: string;
+  readonly reason?: string;
 }
 
 /** What the history says of a step that the workflow had done: its name, and the code it was refused with, if it was. */
@@ -115,16 +120,53 @@ export function timelineOf(
   order: {
     readonly createdAtMs: number;
     readonly refunds: readonly OrderRefund[];
-    readonly refunding: readonly string[];
+    readonly disputes: readonly OrderDispute[];
   },
-  nowMs: number,
+  asker: (refund: OrderRefund) => Moment["by"],
 ): Moment[] {
   const moments = history ? momentsOf(history) : [];
   if (!moments.some(({ step }) => step === "issued")) moments.push({ atMs: order.createdAtMs, step: "issued" });
-  for (const { refundId, amount, seatIds, atMs } of order.refunds)
-    moments.push({ atMs, step: "refunded", detail: refundId, amount, seats: seatIds });
-  if (order.refunding.length > 0) moments.push({ atMs: nowMs, step: "refund_started", seats: order.refunding });
+  for (const refund of order.refunds) moments.push(...momentsOfRefund(refund, asker(refund)));
+  for (const { disputeId, amount, reason, createdAtMs } of order.disputes)
+    moments.push({ atMs: createdAtMs, step: "dispute_opened", detail: disputeId, amount, reason });
   return moments.sort((a, b) => a.atMs - b.atMs);
+}
+
+const paidSteps: Readonly<Record<RefundKind, TimelineStep>> = {
+  [RefundKind.UNSPECIFIED]: "refunded",
+  [RefundKind.RETURN]: "refunded",
+  [RefundKind.GOODWILL]: "goodwill",
+  [RefundKind.VOID]: "voided",
+  [RefundKind.OUTSIDE]: "refunded_outside",
+  [RefundKind.DISPUTE]: "dispute_lost",
+};
+const laterSteps: Readonly<Record<RefundState, TimelineStep | undefined>> = {
+  [RefundState.UNSPECIFIED]: undefined,
+  [RefundState.PENDING]: undefined,
+  [RefundState.PAID]: undefined,
+  [RefundState.FAILED]: "refund_failed",
+  [RefundState.REPLACED]: "refund_replaced",
+  [RefundState.CLOSED]: "refund_closed",
+};
+
+/** When it was asked for, by whom and why; and what it came to, if that is not all of it. */
+function momentsOfRefund(refund: OrderRefund, by: Moment["by"]): Moment[] {
+  const { refundId, kind, state, amount, seatIds, requestedBy, reason, requestedAtMs, atMs } = refund;
+  const what = { detail: refundId, amount, seats: seatIds };
+  const who = { ...(by && { by }), ...(requestedBy !== "" && requestedBy !== "stripe" && { account: requestedBy }) };
+  const why = reason === "" ? {} : { reason };
+  if (state === RefundState.PAID) return [{ atMs, step: paidSteps[kind], ...what, ...who, ...why }];
+  const asked: Moment = { atMs: requestedAtMs, step: "refund_started", ...what, ...who, ...why };
+  const step = laterSteps[state];
+  if (!step) return [asked];
+  const { failureReason, replacedBy, closedBy, closedReason } = refund;
+  const later: Moment =
+    state === RefundState.CLOSED
+      ? { atMs, step, ...what, account: closedBy, reason: closedReason }
+      : state === RefundState.REPLACED
+        ? { atMs, step, detail: replacedBy, amount }
+        : { atMs, step, ...what, ...(failureReason !== "" && { reason: failureReason }) };
+  return [asked, later];
 }
 
 /** The checkout's status as the event sets it, if it does. */

@@ -308,6 +308,36 @@ describe("the organiser's event", () => {
     nothingReached();
   });
 
+  test.each([
+    ["EUR", 25, 8, "/tiers/1/amount", /less than EUR 0\.50/],
+    ["JPY", 40, 8, "/tiers/1/amount", /less than JPY 50/],
+    ["KWD", 1_005, 8, "/tiers/1/amount", /multiple of 10/],
+    ["ISK", 50, 8, "/tiers/1/amount", /multiple of 100/],
+    ["EUR", 12_500_000, 8, "/tiers/1/amount", /8 of them would cost more than EUR 999,999\.99/],
+    ["COP", 10_000_000_000, 1, "/tiers/1/amount", /more than COP 99,999,999\.99/],
+    ["IDR", 1_000_000_000_000, 1, "/tiers/1/amount", /./],
+    ["CUP", 4950, 8, "/currency", /can be charged/],
+  ])(
+    "a price in %s of %d, %d a person, that could never be paid, by its pointer",
+    async (currency, amount, seatsPerPerson, pointer, why) => {
+      const common = { id: "standard", name: "Standard", amount: 5_000_000 };
+      const over = { currency, seatsPerPerson, tiers: [common, { ...common, id: "other", amount }] };
+      const edit = { ...event, ...over };
+      for (const told of [
+        await create(over),
+        await gateway.put("/v1/organiser/events/evt_1", {
+          token: organiser,
+          body: edit,
+          headers: { "If-Match": '"0"' },
+        }),
+      ]) {
+        expectProblem(told, 400, "REQUEST_INVALID");
+        expect(told.body.errors).toEqual([{ in: "body", pointer, detail: expect.stringMatching(why) }]);
+      }
+      nothingReached();
+    },
+  );
+
   test.each<[string, object]>([
     [
       "more seats than an event may have",
@@ -517,6 +547,7 @@ describe("Idempotency-Key", () => {
       ["/v1/checkouts/chk_1/payment", buyer, { paymentMethodId: "pm_card_visa" }],
       ["/v1/organiser/events/evt_1/publish", organiser, undefined],
       ["/v1/orders/chk_1/refund", organiser, {}],
+      ["/v1/orders/chk_1/refunds/rfd_1/closure", organiser, { reason: "by bank transfer" }],
     ] as const)
       expectProblem(await gateway.post(path, { token, body }), 400, "IDEMPOTENCY_KEY_REQUIRED");
     nothingReached();

@@ -1,17 +1,28 @@
 // Checkouts over REST with a real Temporal: starting, retrying, paying, cancelling, webhooks, refunds; with and without a worker.
+import { randomUUID } from "node:crypto";
 import { createServer, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { DomainError } from "@onsale/kit/errors";
 import { derivedId } from "@onsale/kit/ids";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
-import { OrderStatus } from "@onsale/proto/ticket/v1/ticket";
+import { OrderStatus, RefundState } from "@onsale/proto/ticket/v1/ticket";
 import { checkoutWorkflowId, latePaymentWorkflowId, searchAttributes } from "@onsale/workflows/contract";
 import { Client, Connection } from "@temporalio/client";
 import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { aHold, anEvent, anOrder, aPayment, aSeat, eventually, type Harness, startHarness } from "./harness.js";
+import {
+  aHold,
+  anEvent,
+  anOrder,
+  aPayment,
+  aRefund,
+  aSeat,
+  eventually,
+  type Harness,
+  startHarness,
+} from "./harness.js";
 
 const backing = inject("backing");
 let gateway: Harness;
@@ -546,41 +557,107 @@ describe("refunds", () => {
     gateway.replies.ticket = { getOrder: async () => ({ order: { ...order, amountRefunded: 9900 } }) };
     const again = await refund({});
     expect({ status: again.status, body: again.body }).toEqual({ status: 200, body: told.body });
-    const another = await refund({}, { key: "another" });
-    expect({ status: another.status, code: another.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
   });
 
-  test("of a seat: its price", async () => {
+  test("of a seat: what is left of it, as the ticket service knows", async () => {
     expect((await prepare()({ seats: ["A-A-2"] })).body).toMatchObject({
       status: "refunded",
-      amount: 4950,
+      amount: 0,
       seats: ["A-A-2"],
     });
   });
 
-  test("of a seat that is not in the order, or more than was paid", async () => {
-    const refund = prepare();
-    const seat = await refund({ seats: ["B-B-1"] }, { key: "r1" });
-    expect({ status: seat.status, code: seat.body.code, seats: seat.body.seats }).toEqual({
-      status: 422,
-      code: "SEAT_UNKNOWN",
-      seats: ["B-B-1"],
-    });
-    const much = await refund({ amount: 9901 }, { key: "r2" });
-    expect({ status: much.status, code: much.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
+  test("that the workflow refuses", async () => {
+    const told = await prepare()({ seats: ["A-A-1"], amount: 1300 });
+    expect({ status: told.status, code: told.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
   });
 
-  test("that the workflow refuses", async () => {
-    const told = await prepare()({ amount: 1300 });
-    expect({ status: told.status, code: told.body.code }).toEqual({ status: 422, code: "REFUND_TOO_LARGE" });
+  test.each([
+    ["an amount of nobody's", { amount: 100 }, "Name the seats"],
+    ["goodwill without money", { kind: "goodwill", reason: "rain" }, "how much"],
+    ["goodwill without a reason", { kind: "goodwill", amount: 100 }, "why"],
+    ["a void with money", { kind: "void", amount: 100, reason: "fraud" }, "without money"],
+    ["a void without a reason", { kind: "void" }, "why"],
+    ["another amount for one that failed", { insteadOf: "rfd_1", seats: ["A-A-1"], amount: 3 }, "as it was"],
+    ["a kind that is Stripe's", { kind: "outside", reason: "x" }, ""],
+  ])("of %s: no sense", async (_, body, words) => {
+    const told = await prepare()(body);
+    expect({ status: told.status, code: told.body.code }, told.text).toEqual({ status: 400, code: "REQUEST_INVALID" });
+    expect(told.text).toContain(words);
+  });
+
+  test("out of goodwill, or void, with who and why", async () => {
+    expect((await prepare()({ kind: "goodwill", amount: 600, reason: "It rained" })).body).toMatchObject({
+      status: "refunded",
+      amount: 600,
+      seats: ["goodwill", "It rained", "acc_org"],
+    });
+  });
+
+  test("that the bank did not take", async () => {
+    const told = await prepare()({ kind: "void", reason: "the bank said no" });
+    expect({ status: told.status, said: told.body.status }).toEqual({ status: 200, said: "failed" });
+  });
+
+  test("of one that failed, asked for again", async () => {
+    const refund = prepare();
+    expect((await refund({ insteadOf: "rfd_0", reason: "new card" }, { key: "a" })).status).toBe(200);
+    const told = await refund({ insteadOf: "rfd_gone" }, { key: "b" });
+    expect({ status: told.status, code: told.body.code }).toEqual({ status: 409, code: "REFUND_NOT_FAILED" });
+  });
+
+  describe("that failed, and was paid another way", () => {
+    const close = (body: object, token = organiser) =>
+      gateway.post(`/v1/orders/${order.checkoutId}/refunds/rfd_1/closure`, { token, key: randomUUID(), body });
+    const closable = () => {
+      prepare();
+      const refund = aRefund({ state: RefundState.CLOSED, closedBy: "acc_org", closedReason: "bank transfer" });
+      gateway.replies.ticket = {
+        getOrder: async () => ({ order }),
+        closeRefund: async () => ({ order: { ...order, refunds: [refund], amountRefunded: 4950 } }),
+      };
+    };
+
+    test("is closed by the organiser, with how", async () => {
+      closable();
+      const told = await close({ reason: "bank transfer" });
+      expect(told.status, told.text).toBe(200);
+      expect(told.body).toMatchObject({
+        amountRefunded: 4950,
+        refunds: [{ refundId: "rfd_1", state: "closed", by: "buyer", closedReason: "bank transfer" }],
+      });
+      expect(callsOf("ticket.closeRefund").map(({ request }) => request)).toEqual([
+        { checkoutId: order.checkoutId, refundId: "rfd_1", closedBy: "acc_org", reason: "bank transfer" },
+      ]);
+    });
+
+    test("by nobody else, and not without words", async () => {
+      closable();
+      const stranger = await close({ reason: "x" }, await gateway.token("acc_else", { roles: ["organiser"] }));
+      expect({ status: stranger.status, code: stranger.body.code }).toEqual({ status: 404, code: "ORDER_NOT_FOUND" });
+      expect((await close({ reason: "x" }, await gateway.token("acc_1"))).status).toBe(403);
+      expect((await close({})).status).toBe(400);
+      expect(callsOf("ticket.closeRefund")).toEqual([]);
+    });
+
+    test.each(["REFUND_NOT_FOUND", "REFUND_NOT_FAILED"] as const)("unless it is %s", async (code) => {
+      closable();
+      gateway.replies.ticket = {
+        ...gateway.replies.ticket,
+        closeRefund: async () => {
+          throw new DomainError(code, "No.");
+        },
+      };
+      expect((await close({ reason: "x" })).body.code).toBe(code);
+    });
   });
 
   test("that takes its time: 202, then the outcome", async () => {
     const refund = prepare();
-    const told = await refund({ amount: 700 });
+    const told = await refund({ seats: ["A-A-1"], amount: 700 });
     expect({ status: told.status, said: told.body.status }).toEqual({ status: 202, said: "pending" });
     await eventually(async () =>
-      expect((await refund({ amount: 700 })).body).toMatchObject({ status: "refunded", amount: 700 }),
+      expect((await refund({ seats: ["A-A-1"], amount: 700 })).body).toMatchObject({ status: "refunded", amount: 700 }),
     );
   });
 
@@ -606,12 +683,12 @@ describe("refunds", () => {
     };
     const look = async () => (await gateway.get(`/v1/orders/${order.checkoutId}`, { token: buyer })).body;
 
-    test("in time: all of the order, or some of its seats, for what they cost", async () => {
+    test("in time: all of the order, or some of its seats, for what is left of them", async () => {
       const refund = own(hour);
       expect(await look()).toMatchObject({ refundable: true, refundedSeats: [] });
       const seat = await refund({ seats: ["A-A-2"] });
       expect(seat.status, seat.text).toBe(200);
-      expect(seat.body).toMatchObject({ status: "refunded", amount: 4950, seats: ["A-A-2"] });
+      expect(seat.body).toMatchObject({ status: "refunded", amount: 0, seats: ["A-A-2"] });
       const all = await own(hour)({});
       expect(all.status, all.text).toBe(200);
     });
@@ -640,8 +717,13 @@ describe("refunds", () => {
       expect((await look()).refundable).toBe(false);
     });
 
-    test("never for an amount of the buyer's choice", async () => {
-      const told = await own(hour)({ seats: ["A-A-1"], amount: 9900 });
+    test.each([
+      { seats: ["A-A-1"], amount: 9900 },
+      { kind: "goodwill", amount: 100, reason: "It rained" },
+      { kind: "void", reason: "x" },
+      { insteadOf: "rfd_0" },
+    ])("never for an amount of the buyer's choice, nor in another way: %j", async (body) => {
+      const told = await own(hour)(body);
       expect({ status: told.status, code: told.body.code }).toEqual({ status: 409, code: "REFUND_NOT_ALLOWED" });
     });
 
@@ -661,10 +743,27 @@ describe("refunds", () => {
 
     test("of nothing that is left: not refundable", async () => {
       own(hour, {
-        refunds: [{ refundId: "rfd_1", amount: 4950, seatIds: ["A-A-1"], atMs: 1 }],
+        refunds: [
+          aRefund({ requestedBy: "acc_org", reason: "between us" }),
+          aRefund({ refundId: "rfd_2", seatIds: ["A-A-2"], state: RefundState.PENDING }),
+        ],
         refundingSeatIds: ["A-A-2"],
+        left: [
+          { seatId: "A-A-1", amount: 0 },
+          { seatId: "A-A-2", amount: 0 },
+        ],
       });
-      expect(await look()).toMatchObject({ refundable: false, refundedSeats: ["A-A-1"] });
+      const seen = await look();
+      expect(seen).toMatchObject({
+        refundable: false,
+        refundedSeats: ["A-A-1"],
+        seats: [{ left: 0 }, { left: 0 }],
+        refunds: [
+          { by: "organiser", state: "paid", kind: "return" },
+          { by: "buyer", state: "pending" },
+        ],
+      });
+      expect(JSON.stringify(seen)).not.toContain("between us");
     });
 
     test("while events can't be asked: the order is shown, as not refundable now", async () => {

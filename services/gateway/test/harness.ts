@@ -15,7 +15,10 @@ import { type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v
 import { type Payment, PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import {
   type Order,
+  type OrderRefund,
   OrderStatus,
+  RefundKind,
+  RefundState,
   type Ticket,
   TicketServiceService,
   TicketStatus,
@@ -333,6 +336,30 @@ export const anOrder = (checkoutId: string, userId: string, over: Partial<Order>
   ticketIds: ["tkt_1", "tkt_2"],
   refunds: [],
   refundingSeatIds: [],
+  left: [
+    { seatId: "A-A-1", amount: 4950 },
+    { seatId: "A-A-2", amount: 4950 },
+  ],
+  amountFailed: 0,
+  amountClosed: 0,
+  disputes: [],
+  ...over,
+});
+export const aRefund = (over: Partial<OrderRefund> = {}): OrderRefund => ({
+  refundId: "rfd_1",
+  amount: 4950,
+  seatIds: ["A-A-1"],
+  atMs: Date.UTC(2027, 3, 2),
+  requestedAtMs: Date.UTC(2027, 3, 2),
+  kind: RefundKind.RETURN,
+  state: RefundState.PAID,
+  requestedBy: "acc_1",
+  reason: "",
+  money: [{ seatId: "A-A-1", amount: 4950 }],
+  failureReason: "",
+  replacedBy: "",
+  closedBy: "",
+  closedReason: "",
   ...over,
 });
 export const aTicket = (over: Partial<Ticket> = {}): Ticket => ({
@@ -346,6 +373,7 @@ export const aTicket = (over: Partial<Ticket> = {}): Ticket => ({
   voidedAtMs: 0,
   token: "t.o.k",
   qrSvg: "<svg/>",
+  disputed: false,
   ...over,
 });
 export const aPayment = (checkoutId: string, status: PaymentStatus = PaymentStatus.AUTHORIZED): Payment => ({
@@ -361,6 +389,8 @@ export const aPayment = (checkoutId: string, status: PaymentStatus = PaymentStat
   declineMessage: "",
   actionUrl: "",
   refunds: [],
+  userId: "",
+  eventId: "",
   disputes: [],
 });
 

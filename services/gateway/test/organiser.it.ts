@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import { type Event, EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
-import { GetSalesResponse, OrderStatus } from "@onsale/proto/ticket/v1/ticket";
+import { GetSalesResponse, OrderStatus, RefundState } from "@onsale/proto/ticket/v1/ticket";
 import {
   type CancelEventInput,
   cancelEventWorkflowId,
@@ -14,7 +14,7 @@ import {
 import { Client, Connection } from "@temporalio/client";
 import { defaultPayloadConverter, defineSearchAttributeKey, SearchAttributeType } from "@temporalio/common";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { anAccount, anEvent, anOrder, aPayment, eventually, type Harness, startHarness } from "./harness.js";
+import { anAccount, anEvent, anOrder, aPayment, aRefund, eventually, type Harness, startHarness } from "./harness.js";
 
 const backing = inject("backing");
 let gateway: Harness;
@@ -296,6 +296,8 @@ describe("sales", () => {
     ordersRefunded: 1,
     tickets: 2,
     refunds: 1,
+    refundsFailed: 1,
+    amountFailed: 700,
     tiers: [{ tierId: "standard", sold: 2, amount: 9_900 }],
     series: [
       { atMs: 1_000, sold: 3, amount: 14_850 },
@@ -344,10 +346,11 @@ describe("sales", () => {
         asOf: "2027-04-01T12:00:00.000Z",
         currency: "EUR",
         seats: { total: 5, sold: 2, held: 1, free: 1, blocked: 1 },
-        revenue: { gross: 14_850, refunded: 4_950, net: 9_900 },
+        revenue: { gross: 14_850, refunded: 4_950, failed: 700, net: 9_900 },
         orders: 2,
         tickets: 2,
         refunds: 1,
+        refundsFailed: 1,
         tiers: [
           { tierId: "standard", name: "Standard", total: 5, sold: 2, revenue: 9_900 },
           { tierId: "box", name: "Boxes", total: 0, sold: 0, revenue: 0 },
@@ -396,7 +399,7 @@ describe("sales", () => {
 
 describe("orders of one's events", () => {
   const order = anOrder("chk_1", "acc_1", {
-    refunds: [{ refundId: "rfd_1", amount: 4950, seatIds: ["A-A-1"], atMs: Date.UTC(2027, 3, 2) }],
+    refunds: [aRefund({ requestedBy: "acc_op", reason: "She is ill" })],
     amountRefunded: 4950,
     status: OrderStatus.PARTIALLY_REFUNDED,
   });
@@ -445,12 +448,12 @@ describe("orders of one's events", () => {
     answer();
     await search(`?q=chk_06h0vhz01dkv9jkn9tbs3ym0mr&status=refunded&limit=3&cursor=c`);
     await search("?q=tkt_06h0vhz01dkv9jkn9tbs3ym0mr");
-    await search("?q=A-C-12&eventId=evt_1");
+    await search("?q=A-C-12&eventId=evt_1&status=voided");
     await search(`?q=${encodeURIComponent(" Ada@Example.test ")}`);
     expect(asked("ticket.searchOrders")).toEqual([
       { ...wish, checkoutId: "chk_06h0vhz01dkv9jkn9tbs3ym0mr", status: OrderStatus.REFUNDED, limit: 3, cursor: "c" },
       { ...wish, ticketId: "tkt_06h0vhz01dkv9jkn9tbs3ym0mr" },
-      { ...wish, eventIds: ["evt_1"], seatId: "A-C-12" },
+      { ...wish, eventIds: ["evt_1"], seatId: "A-C-12", status: OrderStatus.VOIDED },
       { ...wish, userId: "acc_1" },
     ]);
     expect(asked("account.findAccounts").filter(({ email }) => email !== "")).toEqual([
@@ -500,6 +503,50 @@ describe("orders of one's events", () => {
     expect(gateway.calls).toEqual([]);
   });
 
+  describe("whose refunds wait for somebody", () => {
+    const failed = aRefund({ state: RefundState.FAILED, failureReason: "lost_or_stolen_card" });
+    const listed = { checkoutId: "chk_1", userId: "acc_1", eventId: "evt_1", currency: "EUR", refund: failed };
+    const list = async (query = "?state=failed", token = organiser) => {
+      answer();
+      gateway.replies.ticket = { listRefunds: async () => ({ refunds: [listed], nextCursor: "n2" }) };
+      return await gateway.get(`/v1/organiser/refunds${query}`, { token });
+    };
+
+    test("are listed with order, amount, since when and why, of one's own events", async () => {
+      const told = await list();
+      expect(told.status, told.text).toBe(200);
+      expect(told.body).toEqual({
+        refunds: [
+          {
+            checkoutId: "chk_1",
+            eventId: "evt_1",
+            currency: "EUR",
+            buyer: { accountId: "acc_1", email: "ada@example.test", name: "Ada" },
+            refund: expect.objectContaining({
+              refundId: "rfd_1",
+              amount: 4950,
+              state: "failed",
+              at: "2027-04-02T00:00:00.000Z",
+              failureReason: "lost_or_stolen_card",
+            }),
+          },
+        ],
+        nextCursor: "n2",
+      });
+      const wished = { state: RefundState.FAILED, beforeMs: 0, cursor: "", limit: 20, eventIds: ["evt_1", "evt_2"] };
+      expect(asked("ticket.listRefunds")).toEqual([wished]);
+    });
+
+    test("of an operator are everybody's; of one event its own; of no state or a strange one none", async () => {
+      await list("?state=pending&limit=3&cursor=c", operator);
+      expect(asked("ticket.listRefunds")).toEqual([
+        { state: RefundState.PENDING, beforeMs: 0, cursor: "c", limit: 3, eventIds: [] },
+      ]);
+      for (const query of ["", "?state=paid"]) expect((await list(query)).body.code).toBe("REQUEST_INVALID");
+      expect((await list(undefined, await gateway.token("acc_1"))).status).toBe(403);
+    });
+  });
+
   describe("one of them", () => {
     const one = (token = organiser, id = "chk_1") => gateway.get(`/v1/organiser/orders/${id}`, { token });
     const there = (owner = "acc_org") => {
@@ -546,6 +593,9 @@ describe("orders of one's events", () => {
           detail: "rfd_1",
           amount: 4950,
           seats: ["A-A-1"],
+          by: "operator",
+          account: "acc_op",
+          reason: "She is ill",
         },
       ]);
       expect(told.body.workflowUrl).toBeUndefined();

@@ -274,8 +274,17 @@ describe("events", () => {
       priceFrom: 1000,
       priceTo: 2500,
     });
+    const long = await gateway.get("/v1/events?currency=IDR&priceFrom=0&priceTo=999999999999");
+    expect(long.status, long.text).toBe(200);
+    expect(asked("catalog.searchEvents").pop()).toMatchObject({ currency: "IDR", priceTo: 999_999_999_999 });
+    for (const query of [
+      "currency=CUP&priceTo=5000",
+      "currency=EUR&priceTo=100000000",
+      "currency=COP&priceTo=10000000000",
+    ])
+      expect((await gateway.get(`/v1/events?${query}`)).status, query).toBe(400);
     await gateway.get("/v1/events?sort=name&currency=EUR&priceFrom=0");
-    expect(asked("catalog.searchEvents")[3]).toMatchObject({ sort: "EVENT_SORT_NAME", priceFrom: 0, priceTo: 0 });
+    expect(asked("catalog.searchEvents").pop()).toMatchObject({ sort: "EVENT_SORT_NAME", priceFrom: 0, priceTo: 0 });
   });
 
   test("drafts are shown to whom they belong, and no shared cache keeps them", async () => {

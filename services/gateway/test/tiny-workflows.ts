@@ -95,9 +95,22 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
   return view();
 }
 
-export async function refund({ refundId, checkoutId, amount, seatIds }: RefundInput): Promise<RefundResult> {
+export async function refund({
+  refundId,
+  checkoutId,
+  amount,
+  seatIds,
+  kind,
+  reason,
+  insteadOf,
+  requestedBy,
+}: RefundInput): Promise<RefundResult> {
   if (amount === 1300) throw ApplicationFailure.nonRetryable("More than is left.", "REFUND_TOO_LARGE");
   if (seatIds.includes("A-A-13")) throw ApplicationFailure.nonRetryable("Another was quicker.", "SEAT_REFUNDED");
+  if (insteadOf === "rfd_gone") throw ApplicationFailure.nonRetryable("It has not failed.", "REFUND_NOT_FAILED");
+  // Says what it was asked, where only the answer can be seen.
+  if (kind === "goodwill") return { refundId, checkoutId, amount, seatIds: [kind, reason ?? "", requestedBy] };
+  if (kind === "void") return { refundId, checkoutId, amount, seatIds, outcome: "failed" };
   if (amount === 700) await condition(() => false, 6_000);
   return { refundId, checkoutId, amount, seatIds };
 }

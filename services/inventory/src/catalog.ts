@@ -1,7 +1,15 @@
 // The organiser's and the visitor's use cases: create, publish, show and find events.
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
-import { checkDraft, checkStart, draftChanged, readRevision, withCapacities, writeRevision } from "./draft.js";
+import {
+  checkDraft,
+  checkPrices,
+  checkStart,
+  draftChanged,
+  readRevision,
+  withCapacities,
+  writeRevision,
+} from "./draft.js";
 import { cityKey, type EventSearch, placeOf, readCursor, writeCursor } from "./event-search.js";
 import {
   type EventRecord,
@@ -95,15 +103,18 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
 
     /**
      * organiserId empty: an operator, who may publish any. With a revision: that one or nothing; what is published already stays so.
-     * Refusals: EVENT_NOT_FOUND, also for another's draft; EVENT_CANCELLED; DRAFT_CHANGED.
+     * Refusals: EVENT_NOT_FOUND, also for another's draft; EVENT_CANCELLED; DRAFT_CHANGED; REQUEST_INVALID (details.problems: prices
+     * that can't be charged, in a draft from before that was checked).
      */
     async publish(eventId: string, organiserId: string, revision?: string): Promise<EventRecord> {
       let event = await owned(eventId, organiserId);
       // What is published is what the store says, not what was read: the draft may be edited meanwhile.
-      if (!event.published)
+      if (!event.published) {
+        checkPrices(event);
         event =
           (await store.publish(eventId, revision === undefined ? undefined : readRevision(revision))) ??
           (await owned(eventId, organiserId));
+      }
       if (!event.published) throw draftChanged();
       if (event.cancelledAtMs > 0) throw eventCancelled();
       events.forget(eventId);

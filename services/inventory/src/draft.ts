@@ -9,6 +9,7 @@ import {
   layoutFingerprint,
   type NewEvent,
   type Problem,
+  problemsInPrices,
   problemsOf,
   statusOf,
   storedFingerprint,
@@ -101,6 +102,12 @@ export function checkDraft(wanted: NewEvent, sections: readonly Section[], layou
   if (inLayout.length > 0) throw refused("LAYOUT_INVALID", "The seat layout", inLayout);
 }
 
+/** A draft from before a rule of prices must not be published against it. Refusal: REQUEST_INVALID. */
+export function checkPrices(event: Pick<NewEvent, "currency" | "seatsPerPerson" | "tiers">): void {
+  const problems = problemsInPrices(event);
+  if (problems.length > 0) throw refused("REQUEST_INVALID", "The event", problems, "published");
+}
+
 /** Apart from the rest: what was stored once may be sent again when it has begun. Refusal: REQUEST_INVALID. */
 export function checkStart({ startsAtMs }: Pick<NewEvent, "startsAtMs">, nowMs: number): void {
   if (startsAtMs <= nowMs)
@@ -157,9 +164,14 @@ function inTheWay(misfits: readonly Misfit[]): DomainError {
   );
 }
 
-function refused(code: "REQUEST_INVALID" | "LAYOUT_INVALID", what: string, problems: readonly Problem[]): DomainError {
+function refused(
+  code: "REQUEST_INVALID" | "LAYOUT_INVALID",
+  what: string,
+  problems: readonly Problem[],
+  done = "stored",
+): DomainError {
   const told = problems.slice(0, mostProblemsTold);
   const lines = told.map(({ at, problem }) => `${at} ${problem}`);
   const more = problems.length > told.length ? `; and ${problems.length - told.length} more` : "";
-  return new DomainError(code, `${what} can't be stored: ${lines.join("; ")}${more}.`, { problems: told });
+  return new DomainError(code, `${what} can't be ${done}: ${lines.join("; ")}${more}.`, { problems: told });
 }

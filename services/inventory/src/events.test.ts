@@ -66,7 +66,7 @@ describe("what may be stored", () => {
       [{ currency: "eur" }, "event.currency"],
       [{ currency: "XXQ" }, "event.currency"],
       [{ seatsPerPerson: 0 }, "event.seats_per_person"],
-      [{ seatsPerPerson: 101, tiers: [{ ...tier, amount: 1 }] }, "event.seats_per_person"],
+      [{ seatsPerPerson: 101, tiers: [{ ...tier, amount: 500 }] }, "event.seats_per_person"],
       [{ tiers: [{ ...tier, amount: 0 }] }, "event.tiers[0].amount"],
       [{ tiers: [{ ...tier, amount: -5 }] }, "event.tiers[0].amount"],
       [{ tiers: [{ ...tier, amount: 1.5 }] }, "event.tiers[0].amount"],

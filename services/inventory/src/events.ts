@@ -1,5 +1,7 @@
 // Events: what one must be like, who may see it, when its seats are for sale, and how it is found. Pure.
+import { currencies, priceFault } from "@onsale/kit/currencies";
 import { derivedHex64 } from "@onsale/kit/ids";
+import { tellPriceFault } from "@onsale/kit/money";
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
 import { mostSeatsInEvent } from "./layout.js";
 
@@ -76,16 +78,12 @@ export interface Problem {
   readonly problem: string;
 }
 
-/** Stripe's largest charge: eight digits in the minor unit (docs.stripe.com/currencies, "Minimum and maximum charge amounts"). */
-const mostPerCharge = 99_999_999;
 const mostSeatsPerPerson = 100;
 const mostSections = 500;
 const mostRows = 10_000;
 const mostPositions = 9_999;
 const earliestMs = Date.UTC(2000, 0, 1);
 const latestMs = Date.UTC(2200, 0, 1);
-
-const currencies = new Set(Intl.supportedValuesOf("currency"));
 
 /** Everything that is wrong, at once. `inLayout` are those in sections, rows and seats. */
 export function problemsOf(
@@ -128,8 +126,6 @@ function problemsInEvent(event: NewEvent): Problem[] {
   if (event.refundableUntilMs !== 0) say("event.refundable_until_ms", timeProblem(event.refundableUntilMs));
   if (!orphanRules.includes(event.orphanRule)) say("event.orphan_rule", `must be one of ${orphanRules.join(", ")}`);
 
-  if (!/^[A-Z]{3}$/.test(event.currency) || !currencies.has(event.currency))
-    say("event.currency", "must be a currency of ISO 4217 in capital letters, as EUR");
   if (!isWithin(seatsPerPerson, 1, mostSeatsPerPerson))
     say("event.seats_per_person", `must be from 1 to ${mostSeatsPerPerson}`);
 
@@ -142,17 +138,28 @@ function problemsInEvent(event: NewEvent): Problem[] {
     if (seen.has(tier.tierId)) say(`${where}.tier_id`, "is used twice");
     seen.add(tier.tierId);
     say(`${where}.name`, lineProblem(tier.name, 100));
-    if (tier.amount === 0)
-      say(
-        `${where}.amount`,
-        "is 0, but every seat is paid through Stripe, which can't charge 0: free seats can't be sold",
-      );
-    else if (!isWithin(tier.amount, 1, mostPerCharge))
-      say(`${where}.amount`, "must be more than 0, in the currency's minor unit");
-    else if (tier.amount * Math.max(1, seatsPerPerson) > mostPerCharge)
-      say(`${where}.amount`, `is too much: ${seatsPerPerson} seats would cost more than one charge may`);
   }
-  return problems;
+  return [...problems, ...problemsInPrices(event)];
+}
+
+/** What would be published and could never be paid: one seat must be worth a charge, a full basket no more than one. */
+export function problemsInPrices({
+  currency: code,
+  seatsPerPerson,
+  tiers,
+}: Pick<NewEvent, "currency" | "seatsPerPerson" | "tiers">): Problem[] {
+  const currency = currencies.get(code);
+  if (!currency)
+    return [{ at: "event.currency", problem: "must be a currency that can be charged, in capital letters, as EUR" }];
+  return tiers.flatMap(({ amount }, index) => {
+    const at = `event.tiers[${index}].amount`;
+    if (amount === 0)
+      return [
+        { at, problem: "is 0, but every seat is paid through Stripe, which can't charge 0: free seats can't be sold" },
+      ];
+    const fault = priceFault(amount, Math.max(1, seatsPerPerson), currency);
+    return fault ? [{ at, problem: tellPriceFault(fault, code) }] : [];
+  });
 }
 
 function problemsInLayout({ tiers }: NewEvent, sections: readonly Section[]): Problem[] {

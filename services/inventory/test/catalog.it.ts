@@ -61,7 +61,7 @@ describe("an event", () => {
     );
     expect(refused.details["problems"]).toEqual([
       { at: "event.name", problem: "must not have control characters" },
-      { at: "event.currency", problem: "must be a currency of ISO 4217 in capital letters, as EUR" },
+      { at: "event.currency", problem: "must be a currency that can be charged, in capital letters, as EUR" },
       { at: "sections[0].tier_id", problem: "is not among the event's price tiers" },
     ]);
     expect(refused.message).toContain("event.currency must be a currency");
@@ -82,6 +82,53 @@ describe("an event", () => {
     expect((await expectRefusal(inventory.catalog.createEvent(free), "REQUEST_INVALID")).message).toContain(
       "can't charge 0",
     );
+  });
+
+  test.each([
+    ["EUR", 25, 8, "event.tiers[0].amount", /^is less than EUR 0\.50/],
+    ["JPY", 40, 8, "event.tiers[0].amount", /^is less than JPY 50/],
+    ["KWD", 1_005, 8, "event.tiers[0].amount", /^must be a multiple of 10/],
+    ["ISK", 990_050, 8, "event.tiers[0].amount", /^must be a multiple of 100/],
+    ["EUR", 100_000_000, 1, "event.tiers[0].amount", /^is more than EUR 999,999\.99/],
+    ["HUF", 15_000_000, 8, "event.tiers[0].amount", /^is too much: 8 of them/],
+    ["CUP", 4_950, 8, "event.currency", /^must be a currency that can be charged/],
+  ])(
+    "in %s for %d, %d a person, can't be paid: not stored, not edited so, not published",
+    async (currency, amount, seatsPerPerson, at, why) => {
+      const { catalog } = inventory;
+      const tiers = [{ tierId: "standard", name: "Standard", amount }];
+      const problems = [{ at, problem: expect.stringMatching(why) }];
+      const refusedWith = async (call: Promise<unknown>) =>
+        expect((await expectRefusal(call, "REQUEST_INVALID")).details["problems"]).toEqual(problems);
+      await refusedWith(catalog.createEvent(newEvent({ currency, tiers, seatsPerPerson })));
+
+      const request = newEvent();
+      const eventId = request.event?.eventId ?? "";
+      await catalog.createEvent(request);
+      const { revision } = await catalog.getOwnEvent({ eventId, organiserId: "acc_organiser" });
+      const edited = newEvent({ ...request.event, currency, tiers, seatsPerPerson });
+      await refusedWith(catalog.replaceDraft({ ...edited, organiserId: "acc_organiser", revision: revision ?? "" }));
+      // As a draft was stored before prices were checked.
+      await inventory.mongodb
+        .db(inventory.database)
+        .collection<{ _id: string }>("events")
+        .updateOne({ _id: eventId }, { $set: { currency, tiers, seatsPerPerson } });
+      await refusedWith(catalog.publishEvent({ eventId, organiserId: "acc_organiser" }));
+      const { event } = await catalog.getEvent({ eventId, viewerId: "acc_organiser" });
+      expect(event?.status).toBe("EVENT_STATUS_DRAFT");
+    },
+  );
+
+  test("can cost as much as its currency allows: twelve digits in IDR", async () => {
+    const tiers = [{ tierId: "standard", name: "Standard", amount: 124_999_999_999 }];
+    const { event } = await inventory.catalog.createEvent(newEvent({ currency: "IDR", tiers, seatsPerPerson: 8 }));
+    const eventId = event?.eventId ?? "";
+    await inventory.catalog.publishEvent({ eventId, organiserId: "acc_organiser" });
+    const hold = await inventory.seats.hold(seatsWish(eventId, ["A-A-1", "A-A-2"]));
+    expect(hold).toMatchObject({ currency: "IDR", amount: 249_999_999_998 });
+    const bounds = { ...anySearch, currency: "IDR", priceFrom: 124_999_999_999, priceTo: 124_999_999_999 };
+    const found = await inventory.catalog.searchEvents(bounds);
+    expect(found.events.map((one) => one.eventId)).toEqual([eventId]);
   });
 
   test("is found as a draft by its organiser and by operators only, and by everyone once it is published", async () => {

@@ -182,7 +182,7 @@ describe("while events are added and cancelled", () => {
       const event = {
         name: at % 2 ? "A first one" : "Zz a last one",
         startsAtMs: start + (at % 2 ? -day : 30 * day),
-        tiers: [tier("standard", at % 2 ? 1 : 90_000)],
+        tiers: [tier("standard", at % 2 ? 50 : 90_000)],
       };
       added.push(await publishEvent(inventory, newEvent(event)));
     });

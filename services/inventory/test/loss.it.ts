@@ -9,7 +9,7 @@ import { createMetrics } from "@onsale/kit/metrics";
 import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { valkeyCommand } from "../../../tools/backing/src/programs.js";
+import { serverProgram } from "../../../tools/backing/src/programs.js";
 import { createGenerations } from "../src/generation.js";
 import { rememberEvents } from "../src/known-events.js";
 import { openStore, type Store } from "../src/store.js";
@@ -416,7 +416,7 @@ class OwnValkey {
   }
 
   async launch(): Promise<void> {
-    const { command, args, env } = valkeyCommand(process.env);
+    const { command, args, env } = serverProgram("valkey");
     const own = [
       "--bind",
       "127.0.0.1",

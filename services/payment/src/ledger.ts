@@ -5,14 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
-import {
-  applySnapshot,
-  changeRefund,
-  type Decline,
-  type IntentSnapshot,
-  type PaymentRecord,
-  type Refused,
-} from "./payments.js";
+import { disputeStatuses } from "./disputes.js";
+import { applySnapshot, type Decline, type IntentSnapshot, type PaymentRecord, type Refused } from "./payments.js";
 import type { Store } from "./store.js";
 import type { Answer, Call, StripeApi } from "./stripe.js";
 
@@ -27,9 +21,9 @@ export interface Ledger {
    * `answered` names the attempt that this answers.
    */
   settle(record: PaymentRecord, snapshot: IntentSnapshot, call: Call, answered?: Answered): Promise<PaymentRecord>;
-  /** Asks Stripe and applies; with `refunds`, their statuses too. The record must have an intent. */
-  refresh(record: PaymentRecord, call: Call, options?: { readonly refunds?: boolean }): Promise<PaymentRecord>;
-  /** The intent as Stripe has it at this moment. */
+  /** Asks Stripe and applies. A record without an intent stays as it is. */
+  refresh(record: PaymentRecord, call: Call): Promise<PaymentRecord>;
+  /** The intent as Stripe has it at this moment, with its refunds and disputes. */
   present(intentId: string, call: Call): Promise<IntentSnapshot>;
   /** Notes that a step's outcome is unknown, as well as it can, and throws UNAVAILABLE. */
   unknown(record: PaymentRecord, step: string, answer: UnknownAnswer): Promise<never>;
@@ -50,6 +44,19 @@ export interface LedgerParts {
 
 export function createLedger({ store, stripe, log, metrics }: LedgerParts): Ledger {
   const outcomes = metrics.counter("onsale_payments_total", "Payments by what became of them", ["outcome"]);
+  const refundOutcomes = ["pending", "requires_action", "succeeded", "failed", "canceled", "outside"] as const;
+  const refunds = metrics.counter(
+    "onsale_refunds_total",
+    "Refunds by the statuses they came to; one made at Stripe itself counts as outside, too",
+    ["outcome"],
+    refundOutcomes.map((outcome) => ({ outcome })),
+  );
+  const disputes = metrics.counter(
+    "onsale_disputes_total",
+    "Disputes by the statuses they came to, in Stripe's words",
+    ["outcome"],
+    [...disputeStatuses, "unknown"].map((outcome) => ({ outcome })),
+  );
 
   async function change(record: PaymentRecord, next: PaymentRecord): Promise<PaymentRecord | undefined> {
     const written = await store.replace({ ...next, version: record.version });
@@ -58,6 +65,14 @@ export function createLedger({ store, stripe, log, metrics }: LedgerParts): Ledg
     const [was, is] = [record.attempts.at(-1), next.attempts.at(-1)];
     if (is && is.outcome !== was?.outcome && (is.outcome === "declined" || is.outcome === "method_invalid"))
       outcomes.inc({ outcome: is.outcome });
+    for (const refund of next.refunds) {
+      const before = record.refunds.find(({ refundId }) => refundId === refund.refundId);
+      if (refund.outside && !before) refunds.inc({ outcome: "outside" });
+      if (refund.status !== "open" && refund.status !== before?.status) refunds.inc({ outcome: refund.status });
+    }
+    for (const { disputeId, status } of next.disputes)
+      if (record.disputes.find((before) => before.disputeId === disputeId)?.status !== status)
+        disputes.inc({ outcome: status });
     return written;
   }
 
@@ -99,56 +114,12 @@ export function createLedger({ store, stripe, log, metrics }: LedgerParts): Ledg
     throw contended();
   }
 
-  /** The record with its refunds' statuses, and how much all the intent's refunds give that did not fail. */
-  async function refreshRefunds(
-    record: PaymentRecord,
-    intentId: string,
-    call: Call,
-  ): Promise<{ record: PaymentRecord; given: number }> {
-    let current = record;
-    for (let turn = 0; turn < maxTurns; turn += 1) {
-      const answer = await stripe.listRefunds(intentId, call);
-      if (!answer.ok) throw answer.reason === "unknown" ? outcomeUnknown(answer) : new Error("refunds can't be listed");
-      const given = answer.value
-        .filter(({ status }) => status !== "failed" && status !== "canceled")
-        .reduce((sum, { amount }) => sum + amount, 0);
-      let next = current;
-      for (const { refundId, stripeRefundId, status, amount } of answer.value) {
-        const entry = next.refunds.find((each) => each.refundId === refundId);
-        if (entry && entry.amount === amount && (entry.status !== status || entry.stripeRefundId !== stripeRefundId))
-          next = changeRefund(next, { ...entry, status, stripeRefundId });
-      }
-      if (next === current) return { record: current, given };
-      const written = await change(current, next);
-      if (written) return { record: written, given };
-      current = (await store.read(record.checkoutId)) ?? current;
-    }
-    throw contended();
-  }
-
-  /**
-   * Refunds and intent are two questions, and a bank may send a refund back between them. So both are asked again
-   * until they agree; a payment on which they never do (more refunds than one page, say) is left to its webhooks.
-   */
-  async function refreshWithRefunds(record: PaymentRecord, intentId: string, call: Call): Promise<PaymentRecord> {
-    let current = record;
-    for (let turn = 0; turn < 3; turn += 1) {
-      const listed = await refreshRefunds(current, intentId, call);
-      const snapshot = await present(intentId, call);
-      current = await settle(listed.record, snapshot, call);
-      if ((snapshot.amountRefunded ?? listed.given) === listed.given) return current;
-    }
-    log.warn({ checkoutId: record.checkoutId }, "Stripe's refunds do not add up to what its charge says was refunded");
-    return current;
-  }
-
   return {
     change,
     present,
     settle,
-    async refresh(record, call, { refunds = false } = {}) {
+    async refresh(record, call) {
       if (!record.intentId) return record;
-      if (refunds && record.refunds.length > 0) return refreshWithRefunds(record, record.intentId, call);
       return settle(record, await present(record.intentId, call), call);
     },
     async unknown(record, step, answer) {

@@ -1,6 +1,7 @@
 // The rules of a payment: legal moves, what each request may do, and that no order of news makes a wrong record.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { DisputeEntry } from "./disputes.js";
 import {
   type AuthorizeOrder,
   agrees,
@@ -20,11 +21,11 @@ import {
   type PaymentRecord,
   type PaymentState,
   paymentStates,
-  type RefundEntry,
   stateOf,
   stripeKey,
   tombstone,
 } from "./payments.js";
+import type { RefundEntry } from "./refunds.js";
 
 const order: AuthorizeOrder = {
   checkoutId: "co_1",
@@ -249,6 +250,40 @@ describe("refund", () => {
     expect(decideRefund(changeRefund(captured, { ...entry, status: "failed" }), ask, false)).toMatchObject({
       code: "PAYMENT_STATE_CONFLICT",
     });
+  });
+  it("leaves the money that a dispute keeps, open or lost, and refunds an inquiry's", () => {
+    const disputed = (status: DisputeEntry["status"], amount = 5_000): PaymentRecord => ({
+      ...captured,
+      disputes: [{ disputeId: "du_1", amount, reason: "fraudulent", status, createdAtMs: 1, hasEvidence: false }],
+    });
+    for (const status of ["needs_response", "under_review", "lost"] as const) {
+      expect(decideRefund(disputed(status), ask, false)).toEqual({ kind: "look" });
+      expect(decideRefund(disputed(status), ask, true)).toMatchObject({
+        code: "PAYMENT_STATE_CONFLICT",
+        details: { left: 0, disputed: 5_000 },
+      });
+    }
+    for (const status of ["won", "warning_needs_response", "warning_closed"] as const)
+      expect(decideRefund(disputed(status), ask, true)).toMatchObject({ kind: "reserve" });
+    expect(decideRefund(disputed("lost", 1_000), { ...ask, amount: 0 }, true)).toMatchObject({
+      refund: { amount: 4_000 },
+    });
+    // Refunded before the dispute about all of it came.
+    const both = { ...disputed("needs_response"), amountRefunded: 2_000, state: "partially_refunded" as const };
+    expect(decideRefund(both, ask, true)).toMatchObject({ code: "PAYMENT_STATE_CONFLICT", details: { left: 0 } });
+    expect(decideRefund(both, { ...ask, amount: 3_001 }, true)).toMatchObject({ code: "REFUND_TOO_LARGE" });
+    const all = { ...both, amountRefunded: 5_000, state: "refunded" as const };
+    expect(decideRefund(all, { ...ask, amount: 0 }, true)).toMatchObject({ code: "REFUND_TOO_LARGE" });
+  });
+  it("takes the refunds' word before the charge's sum, and a released authorization for none", () => {
+    const refunds = [
+      { stripeRefundId: "re_1", amount: 1_000, status: "succeeded", createdAtMs: 1 },
+      { stripeRefundId: "re_2", amount: 4_000, status: "failed", createdAtMs: 2 },
+    ] as const;
+    const partly = after(captured, intent("succeeded", { amountRefunded: 5_000, refunds }));
+    expect(partly).toMatchObject({ state: "partially_refunded", amountRefunded: 1_000 });
+    expect(partly.refunds).toHaveLength(2);
+    expect(after(authorized, intent("canceled", { refunds })).refunds).toEqual([]);
   });
   it("frees the money of a refund that Stripe refused", () => {
     expect(dropRefund(changeRefund(captured, entry), "r1")).toEqual(captured);

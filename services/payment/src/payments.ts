@@ -1,8 +1,11 @@
 // A payment as we know it: its states, the legal moves between them, and what each request may do next. Pure.
 
 import { isDeepStrictEqual } from "node:util";
+import { currencies } from "@onsale/kit/currencies";
 import type { RefusalCode, RefusalDetails } from "@onsale/kit/errors";
 import { derivedHex64 } from "@onsale/kit/ids";
+import { type DisputeEntry, disputedAmount } from "./disputes.js";
+import { givenBy, mergeRefunds, type RefundEntry, type RefundSnapshot } from "./refunds.js";
 
 export const paymentStates = [
   "unpaid",
@@ -60,6 +63,9 @@ export interface IntentSnapshot {
   readonly amountReceived: number;
   /** Known only where the charge came with the intent. */
   readonly amountRefunded?: number;
+  /** All of them, oldest first; known only where Stripe was asked for them. */
+  readonly refunds?: readonly RefundSnapshot[];
+  readonly disputes?: readonly DisputeEntry[];
   /** The last attempt's, while Stripe keeps it. */
   readonly decline?: Decline;
   /** Of the last attempt that came as far as the bank; each has its own. */
@@ -78,18 +84,6 @@ export interface Attempt {
   readonly outcome: "open" | "declined" | "method_invalid" | "requires_action" | "processing" | "authorized";
   readonly declineCode?: string;
   /** Counts the idempotency keys that this step has used up; see stripeKey. */
-  readonly generation: number;
-}
-
-export interface RefundEntry {
-  readonly refundId: string;
-  /** As the caller asked: 0 is "all that is left". */
-  readonly requested: number;
-  /** What it came to, fixed before Stripe was asked. Minor units. */
-  readonly amount: number;
-  /** open: sent to Stripe or about to be. The others are Stripe's words. */
-  readonly status: "open" | "pending" | "requires_action" | "succeeded" | "failed" | "canceled";
-  readonly stripeRefundId?: string;
   readonly generation: number;
 }
 
@@ -126,7 +120,9 @@ export interface PaymentRecord {
   readonly unsureSinceMs?: number;
   readonly captureGeneration: number;
   readonly cancelGeneration: number;
+  /** Ours, and those made at Stripe itself. */
   readonly refunds: readonly RefundEntry[];
+  readonly disputes: readonly DisputeEntry[];
 }
 
 /**
@@ -171,6 +167,7 @@ export function beginRecord(order: AuthorizeOrder, nowMs: number): PaymentRecord
     captureGeneration: 0,
     cancelGeneration: 0,
     refunds: [],
+    disputes: [],
   };
 }
 
@@ -192,6 +189,7 @@ export function tombstone(checkoutId: string, reason: CancelReason | undefined, 
     captureGeneration: 0,
     cancelGeneration: 0,
     refunds: [],
+    disputes: [],
   };
 }
 export const isTombstone = (record: PaymentRecord): boolean => record.creation === undefined;
@@ -323,7 +321,7 @@ export function decideRefund(record: PaymentRecord | undefined, order: RefundOrd
       return refuse(
         "PAYMENT_STATE_CONFLICT",
         "The buyer's bank did not take this refund, and the money is back on our side. Refund again with a new id, or pay the buyer another way.",
-        { refundStatus: known.status, stripeRefundId: known.stripeRefundId },
+        { refundStatus: known.status, stripeRefundId: known.stripeRefundId, failureReason: known.failureReason },
       );
     return { kind: "answer", refund: known };
   }
@@ -334,17 +332,29 @@ export function decideRefund(record: PaymentRecord | undefined, order: RefundOrd
     });
   }
   const open = record.refunds.filter((refund) => refund.status === "open");
-  const left = record.amountCaptured - record.amountRefunded - open.reduce((sum, refund) => sum + refund.amount, 0);
+  const disputed = disputedAmount(record.disputes);
+  const promised = record.amountRefunded + open.reduce((sum, refund) => sum + refund.amount, 0);
+  // A dispute can be about money that was refunded before.
+  const left = Math.max(0, record.amountCaptured - promised - disputed);
   const amount = order.amount === 0 ? left : order.amount;
   if (open[0] && (order.amount === 0 || amount > left)) return { kind: "send", refund: open[0] };
   if (amount > left || amount === 0) {
     if (!fresh) return { kind: "look" };
+    if (disputed > 0 && promised < record.amountCaptured && amount <= record.amountCaptured - promised)
+      return refuse(
+        "PAYMENT_STATE_CONFLICT",
+        "The buyer's bank disputes this payment, so this money can't be refunded: the bank decides whose it is.",
+        { left, disputed, currency: record.currency },
+      );
     return refuse(
       "REFUND_TOO_LARGE",
       left === 0 ? "All of this payment was refunded already." : `Only ${left} (in minor units) is left to refund.`,
       { left, currency: record.currency },
     );
   }
+  const step = currencies.get(record.currency)?.step ?? 1;
+  if (amount !== left && amount % step !== 0)
+    return refuse("REQUEST_INVALID", `In ${record.currency} only multiples of ${step} can be refunded.`, { step });
   return {
     kind: "reserve",
     refund: { refundId: order.refundId, requested: order.amount, amount, status: "open", generation: 0 },
@@ -353,8 +363,11 @@ export function decideRefund(record: PaymentRecord | undefined, order: RefundOrd
 
 /** Sets or adds a refund's entry. */
 export function changeRefund(record: PaymentRecord, refund: RefundEntry): PaymentRecord {
-  const others = record.refunds.filter((each) => each.refundId !== refund.refundId);
-  return { ...record, refunds: [...others, refund] };
+  const isKnown = record.refunds.some(({ refundId }) => refundId === refund.refundId);
+  const refunds = isKnown
+    ? record.refunds.map((each) => (each.refundId === refund.refundId ? refund : each))
+    : [...record.refunds, refund];
+  return { ...record, refunds };
 }
 
 /** Stripe refused it for good: nothing went back, and the id is free again. */
@@ -377,12 +390,16 @@ export function stateOf(snapshot: IntentSnapshot, knownRefunded: number): Paymen
     case "canceled":
       return "cancelled";
     case "succeeded": {
-      const refunded = snapshot.amountRefunded ?? knownRefunded;
+      const refunded = refundedOf(snapshot, knownRefunded);
       if (refunded <= 0) return "captured";
       return refunded < snapshot.amountReceived ? "partially_refunded" : "refunded";
     }
   }
 }
+
+/** The refunds themselves are the better witnesses than the sum that the charge has. */
+const refundedOf = ({ refunds, amountRefunded }: IntentSnapshot, knownRefunded: number): number =>
+  refunds ? givenBy(refunds) : (amountRefunded ?? knownRefunded);
 
 export type Applied =
   | { readonly ok: true; readonly record: PaymentRecord; readonly changed: boolean }
@@ -416,7 +433,10 @@ export function applySnapshot(
     ...(isTaken(state)
       ? {
           amountCaptured: snapshot.amountReceived,
-          amountRefunded: snapshot.amountRefunded ?? record.amountRefunded,
+          amountRefunded: refundedOf(snapshot, record.amountRefunded),
+          // What Stripe lists for a payment that was never captured is an authorization it let go.
+          ...(snapshot.refunds ? { refunds: mergeRefunds(record.refunds, snapshot.refunds, record.checkoutId) } : {}),
+          ...(snapshot.disputes ? { disputes: snapshot.disputes } : {}),
         }
       : {}),
     ...(state === "requires_action" && snapshot.actionUrl ? { actionUrl: snapshot.actionUrl } : {}),

@@ -7,17 +7,10 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import { contended, createTurns, type Ledger, outcomeUnknown, refusalOf, whileBusy } from "./ledger.js";
-import {
-  changeRefund,
-  decideRefund,
-  dropRefund,
-  type PaymentRecord,
-  type RefundEntry,
-  type RefundOrder,
-  stripeKey,
-} from "./payments.js";
+import { changeRefund, decideRefund, dropRefund, type PaymentRecord, type RefundOrder, stripeKey } from "./payments.js";
+import { type RefundEntry, type RefundSnapshot, toldRefund } from "./refunds.js";
 import type { Store } from "./store.js";
-import type { Call, RefundSnapshot, StripeApi } from "./stripe.js";
+import type { Call, StripeApi } from "./stripe.js";
 
 const maxTurns = 20;
 
@@ -50,7 +43,7 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
       if (!record?.intentId) throw new Error("a captured payment has an intent");
       if (step.kind === "answer") return { record, refund: step.refund };
       if (step.kind === "look") {
-        record = await ledger.refresh(record, call, { refunds: true });
+        record = await ledger.refresh(record, call);
         fresh = true;
         continue;
       }
@@ -113,15 +106,19 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
     // Nothing was given back, so the money is free for another refund; what is left is read afresh.
     log.warn({ checkoutId, refundId, amount, ...why }, "Stripe refused a refund");
     const dropped = await ledger.change(record, dropRefund(record, refundId));
-    const now = dropped ? await ledger.refresh(dropped, call, { refunds: true }) : await store.read(checkoutId);
+    const now = dropped ? await ledger.refresh(dropped, call) : await store.read(checkoutId);
     if (refundId !== wantedId) return now;
     const tooMuch =
       answer.reason === "refused" && (answer.code === "charge_already_refunded" || answer.param === "amount");
     throw tooMuch
       ? new DomainError("REFUND_TOO_LARGE", "Stripe refused this refund: more was asked for than is left.", { amount })
-      : new DomainError("PAYMENT_STATE_CONFLICT", "Stripe refused this refund, and nothing was given back.", {
-          stripeCode: why.code,
-        });
+      : new DomainError(
+          "PAYMENT_STATE_CONFLICT",
+          why.code === "charge_disputed"
+            ? "The buyer's bank disputes this payment, so Stripe refunds none of it: the bank decides whose the money is."
+            : "Stripe refused this refund, and nothing was given back.",
+          { stripeCode: why.code },
+        );
   }
 
   async function find(intentId: string, refundId: string, call: Call): Promise<RefundSnapshot | undefined> {
@@ -134,15 +131,16 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
   async function note(
     record: PaymentRecord,
     entry: RefundEntry,
-    { status, stripeRefundId, amount }: RefundSnapshot,
+    told: RefundSnapshot,
     call: Call,
   ): Promise<PaymentRecord | undefined> {
     const { checkoutId, intentId } = record;
+    const { stripeRefundId, amount } = told;
     if (amount !== entry.amount) {
       log.error({ checkoutId, stripeRefundId, amount, expected: entry.amount }, "a bug: a refund has another amount");
       throw new DomainError("INTERNAL", "Stripe refunded another amount than was asked for. It has been logged.");
     }
-    const next = changeRefund(record, { ...entry, status, stripeRefundId });
+    const next = changeRefund(record, toldRefund(entry, told));
     const written = await ledger.change(record, next);
     if (!written || !intentId) return store.read(checkoutId);
     return ledger.settle(written, await ledger.present(intentId, call), call);

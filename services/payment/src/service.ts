@@ -2,9 +2,11 @@
 import { createGrpcServer } from "@onsale/kit/grpc";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
+import { createBooks } from "./books.js";
 import { createBudget, createSlots } from "./budget.js";
 import { createCharges } from "./charge.js";
 import type { paymentSettings } from "./config.js";
+import { createDisputeEvidence } from "./evidence.js";
 import { createLedger } from "./ledger.js";
 import { createRefunds } from "./refund.js";
 import { createHandlers } from "./server.js";
@@ -60,10 +62,13 @@ export async function startPayment({
   const refunds = createRefunds({ store, stripe, ledger, log });
   const webhooks = createWebhooks({ store, stripe, ledger, log, metrics });
 
+  const evidence = createDisputeEvidence({ store, stripe, ledger, log });
+  const books = createBooks({ store, stripe });
+
   const reflection = config.NODE_ENV !== "production";
   const healthListen = config.GRPC_HEALTH_LISTEN;
   const server = createGrpcServer({ listen: config.GRPC_LISTEN, trust, log, metrics, reflection, healthListen });
-  server.serve(PaymentServiceService, createHandlers({ charges, refunds, webhooks, ledger, store }));
+  server.serve(PaymentServiceService, createHandlers({ charges, refunds, webhooks, evidence, books, ledger, store }));
   await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());
   const port = await server.start();
   lifecycle.onStop("gRPC", () => server.stop(config.SHUTDOWN_GRACE_SECONDS * 1000));

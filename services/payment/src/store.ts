@@ -1,12 +1,29 @@
 // Payments and webhook deliveries in MongoDB: one document a checkout, replaced as a whole by whoever read its last version.
 import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit/mongodb";
-import type { PaymentRecord } from "./payments.js";
+import type { PaymentRecord, PaymentState } from "./payments.js";
 
-type PaymentDocument = Omit<PaymentRecord, "checkoutId"> & {
+type PaymentDocument = Omit<PaymentRecord, "checkoutId" | "disputes"> & {
   readonly _id: string;
+  /** Absent in what was written before disputes were kept. */
+  readonly disputes?: PaymentRecord["disputes"];
   readonly createdAt: Date;
   readonly updatedAt: Date;
 };
+
+/** A record with the times that its document has. */
+export interface ListedRecord {
+  readonly record: PaymentRecord;
+  readonly createdAtMs: number;
+  readonly changedAtMs: number;
+}
+export interface Listing {
+  readonly changedSinceMs?: number;
+  readonly changedBeforeMs?: number;
+  /** Empty: all. */
+  readonly states: readonly PaymentState[];
+  readonly after?: { readonly changedAtMs: number; readonly checkoutId: string };
+  readonly limit: number;
+}
 
 /** A delivery that was fully applied. */
 export interface WebhookEntry {
@@ -27,6 +44,9 @@ interface WebhookDocument {
 export interface Store {
   read(checkoutId: string): Promise<PaymentRecord | undefined>;
   readByIntent(intentId: string): Promise<PaymentRecord | undefined>;
+  readByIntents(intentIds: readonly string[]): Promise<readonly PaymentRecord[]>;
+  /** In order of the last change; without tombstones. */
+  list(asked: Listing): Promise<readonly ListedRecord[]>;
   /** false: there is one already. */
   insert(record: PaymentRecord): Promise<boolean>;
   /** Writes the record as the version after its own; undefined: that version had been overtaken, and nothing was written. */
@@ -72,6 +92,38 @@ export function openStore({ webhookMemoryDays, ...settings }: StoreSettings): St
     async readByIntent(intentId) {
       return fromDocument(await asked(() => payments.findOne({ intentId })));
     },
+    async readByIntents(intentIds) {
+      const found = await asked(() => payments.find({ intentId: { $in: [...intentIds] } }).toArray());
+      return found.map(recordOf);
+    },
+    async list({ changedSinceMs, changedBeforeMs, states, after, limit }) {
+      const from = Math.max(changedSinceMs ?? 0, after?.changedAtMs ?? 0);
+      const found = await asked(() =>
+        payments
+          .find({
+            creation: { $exists: true },
+            updatedAt: {
+              $gte: new Date(from),
+              ...(changedBeforeMs !== undefined && { $lt: new Date(changedBeforeMs) }),
+            },
+            ...(states.length > 0 && { state: { $in: [...states] } }),
+            ...(after && {
+              $or: [
+                { updatedAt: { $gt: new Date(after.changedAtMs) } },
+                { updatedAt: new Date(after.changedAtMs), _id: { $gt: after.checkoutId } },
+              ],
+            }),
+          })
+          .sort({ updatedAt: 1, _id: 1 })
+          .limit(limit)
+          .toArray(),
+      );
+      return found.map((document) => ({
+        record: recordOf(document),
+        createdAtMs: document.createdAt.getTime(),
+        changedAtMs: document.updatedAt.getTime(),
+      }));
+    },
     insert: ({ checkoutId, ...rest }) =>
       unlessThere(() => {
         const now = new Date();
@@ -113,6 +165,7 @@ export function openStore({ webhookMemoryDays, ...settings }: StoreSettings): St
           { intentId: 1 },
           { unique: true, partialFilterExpression: { intentId: { $exists: true } } },
         );
+        await payments.createIndex({ updatedAt: 1, _id: 1 });
         await webhooks.createIndex({ expiresAt: 1 }, { expireAfterSeconds: 0 });
       }),
     ping,
@@ -129,8 +182,10 @@ const optionalFields = [
   "creation",
 ] as const;
 
-function fromDocument(document: PaymentDocument | null): PaymentRecord | undefined {
-  if (!document) return undefined;
-  const { _id, createdAt: _created, updatedAt: _updated, ...rest } = document;
-  return { checkoutId: _id, ...rest };
+const fromDocument = (document: PaymentDocument | null): PaymentRecord | undefined =>
+  document ? recordOf(document) : undefined;
+
+function recordOf(document: PaymentDocument): PaymentRecord {
+  const { _id, createdAt: _created, updatedAt: _updated, disputes = [], ...rest } = document;
+  return { checkoutId: _id, ...rest, disputes };
 }

@@ -16,7 +16,20 @@ import { beginSpan, within as inSpan } from "@onsale/kit/tracing";
 import { BrokenCircuitError, CircuitState, ConsecutiveBreaker, circuitBreaker, handleAll } from "cockatiel";
 import Stripe from "stripe";
 import type { Budget, Lane } from "./budget.js";
-import type { CancelReason, Decline, IntentSnapshot, RefundEntry } from "./payments.js";
+import type { DisputeSnapshot, Evidence } from "./disputes.js";
+import type { CancelReason, Decline, IntentSnapshot } from "./payments.js";
+import type { RefundSnapshot } from "./refunds.js";
+import {
+  entryOf,
+  type IntentWithCharge,
+  lastOf,
+  readDispute,
+  readEvent,
+  readIntent,
+  readIntentWithCharge,
+  readRefund,
+  type WebhookEvent,
+} from "./stripe-objects.js";
 
 /** The version of Stripe's API that this code was written against, whatever the account's default is. */
 const apiVersion = "2026-10-28.endive";
@@ -55,14 +68,6 @@ export type Answer<Value> =
       readonly error: unknown;
     };
 
-export interface RefundSnapshot {
-  readonly stripeRefundId: string;
-  /** Ours, from the metadata. */
-  readonly refundId: string | undefined;
-  readonly amount: number;
-  readonly status: Exclude<RefundEntry["status"], "open">;
-}
-
 export interface NewIntent {
   readonly checkoutId: string;
   readonly eventId: string;
@@ -71,16 +76,10 @@ export interface NewIntent {
   readonly description: string;
 }
 
-/** A verified delivery. */
-export interface WebhookEvent {
-  readonly id: string;
-  readonly type: string;
-  /** The intent that it is about, whether directly or by way of a charge or refund. */
-  readonly intentId?: string;
-  /** From the object's metadata. */
-  readonly checkoutId?: string;
-  /** The intent as it was when the event was made, in events about intents. */
-  readonly intent?: IntentSnapshot;
+/** A page of intents, newest first. */
+export interface IntentPage {
+  readonly intents: readonly (IntentSnapshot & { readonly createdAtMs: number })[];
+  readonly isLast: boolean;
 }
 
 export interface StripeApi {
@@ -98,7 +97,7 @@ export interface StripeApi {
     key: string,
     call: Call,
   ): Promise<Answer<IntentSnapshot>>;
-  /** With its charge, so that what was refunded is known. */
+  /** With its refunds and disputes. */
   retrieveIntent(intentId: string, call: Call): Promise<Answer<IntentSnapshot>>;
   /** By the metadata that we gave it. Stripe's search lags: a minute usually, longer in an outage. */
   findIntent(checkoutId: string, call: Call): Promise<Answer<IntentSnapshot | undefined>>;
@@ -108,6 +107,12 @@ export interface StripeApi {
     made: { readonly fromMs: number; readonly toMs: number },
     call: Call,
   ): Promise<Answer<IntentSnapshot | undefined>>;
+  /** Those made between two moments, with their refunds and disputes, without a lag. `after`: the page behind this one. */
+  listIntents(
+    made: { readonly fromMs?: number; readonly beforeMs?: number },
+    page: { readonly after?: string; readonly limit: number },
+    call: Call,
+  ): Promise<Answer<IntentPage>>;
   createRefund(
     refund: {
       readonly intentId: string;
@@ -118,8 +123,17 @@ export interface StripeApi {
     key: string,
     call: Call,
   ): Promise<Answer<RefundSnapshot>>;
-  /** All refunds of an intent, without a lag. */
+  /** All refunds of an intent, oldest first, without a lag. */
   listRefunds(intentId: string, call: Call): Promise<Answer<readonly RefundSnapshot[]>>;
+  retrieveDispute(disputeId: string, call: Call): Promise<Answer<DisputeSnapshot>>;
+  /** Puts evidence on a dispute beside what is there; `submit` sends all of it to the bank, once and for ever. */
+  giveEvidence(
+    disputeId: string,
+    evidence: Evidence,
+    submit: boolean,
+    key: string,
+    call: Call,
+  ): Promise<Answer<DisputeSnapshot>>;
   /** undefined: no secret of ours signed these bytes lately. */
   readWebhook(body: Buffer, signature: string): WebhookEvent | undefined;
   stop(): void;
@@ -229,6 +243,61 @@ export function createStripe(settings: StripeSettings): StripeApi {
     return answer;
   }
 
+  /** Every object of a list, oldest first; Stripe gives the newest first, a hundred at a time. */
+  async function all<Value>(
+    askAfter: (
+      after: string | undefined,
+    ) => Promise<Answer<{ values: readonly Value[]; last?: string; isLast: boolean }>>,
+  ): Promise<Answer<readonly Value[]>> {
+    const values: Value[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await askAfter(after);
+      if (!page.ok) return page;
+      values.push(...page.value.values);
+      after = page.value.last;
+      if (page.value.isLast || !after) return { ok: true, value: values.reverse(), replayed: false };
+    }
+  }
+
+  const listRefunds = (intentId: string, call: Call): Promise<Answer<readonly RefundSnapshot[]>> =>
+    all((after) =>
+      ask(
+        "refunds",
+        call,
+        () => client.refunds.list({ payment_intent: intentId, limit: 100, ...(after && { starting_after: after }) }),
+        ({ data, has_more }) => ({ values: data.map(readRefund), isLast: !has_more, ...lastOf(data) }),
+      ),
+    );
+
+  const listDisputes = (intentId: string, call: Call): Promise<Answer<readonly DisputeSnapshot[]>> =>
+    all((after) =>
+      ask(
+        "disputes",
+        call,
+        () => client.disputes.list({ payment_intent: intentId, limit: 100, ...(after && { starting_after: after }) }),
+        ({ data, has_more }) => ({ values: data.map(readDispute), isLast: !has_more, ...lastOf(data) }),
+      ),
+    );
+
+  /** An intent that came with its charge, and what did not fit into the answer. Most payments need no more questions. */
+  async function complete(
+    { snapshot, isDisputed, hasAllRefunds }: IntentWithCharge,
+    call: Call,
+  ): Promise<Answer<IntentSnapshot>> {
+    let whole = snapshot;
+    if (!hasAllRefunds) {
+      const refunds = await listRefunds(snapshot.intentId, call);
+      if (!refunds.ok) return refunds;
+      whole = { ...whole, refunds: refunds.value };
+    }
+    if (isDisputed) {
+      const disputes = await listDisputes(snapshot.intentId, call);
+      if (!disputes.ok) return disputes;
+      whole = { ...whole, disputes: disputes.value.map(entryOf) };
+    }
+    return { ok: true, value: whole, replayed: false };
+  }
+
   const expand = ["latest_charge"];
   return {
     createIntent: ({ checkoutId, eventId, amount, currency, description }, idempotencyKey, call) =>
@@ -277,8 +346,15 @@ export function createStripe(settings: StripeSettings): StripeApi {
           ),
         readIntent,
       ),
-    retrieveIntent: (intentId, call) =>
-      ask("retrieve", call, () => client.paymentIntents.retrieve(intentId, { expand }), readIntent),
+    async retrieveIntent(intentId, call) {
+      const read = await ask(
+        "retrieve",
+        call,
+        () => client.paymentIntents.retrieve(intentId, { expand: ["latest_charge.refunds"] }),
+        readIntentWithCharge,
+      );
+      return read.ok ? complete(read.value, call) : read;
+    },
     findIntent: (checkoutId, call) =>
       ask(
         "search",
@@ -303,6 +379,35 @@ export function createStripe(settings: StripeSettings): StripeApi {
         if (value || isLast || !after) return { ok: true, value, replayed: false };
       }
     },
+    async listIntents({ fromMs, beforeMs }, { after, limit }, call) {
+      const created = {
+        ...(fromMs !== undefined && { gte: Math.ceil(fromMs / 1000) }),
+        ...(beforeMs !== undefined && { lt: Math.ceil(beforeMs / 1000) }),
+      };
+      const page = await ask(
+        "list",
+        call,
+        () =>
+          client.paymentIntents.list({
+            ...(Object.keys(created).length > 0 && { created }),
+            limit,
+            expand: ["data.latest_charge.refunds"],
+            ...(after && { starting_after: after }),
+          }),
+        ({ data, has_more }) => ({
+          found: data.map((intent) => ({ read: readIntentWithCharge(intent), createdAtMs: intent.created * 1000 })),
+          isLast: !has_more,
+        }),
+      );
+      if (!page.ok) return page;
+      const intents: (IntentSnapshot & { createdAtMs: number })[] = [];
+      for (const { read, createdAtMs } of page.value.found) {
+        const whole = await complete(read, call);
+        if (!whole.ok) return whole;
+        intents.push({ ...whole.value, createdAtMs });
+      }
+      return { ok: true, value: { intents, isLast: page.value.isLast }, replayed: false };
+    },
     createRefund: ({ intentId, checkoutId, refundId, amount }, idempotencyKey, call) =>
       ask(
         "refund",
@@ -314,12 +419,14 @@ export function createStripe(settings: StripeSettings): StripeApi {
           ),
         readRefund,
       ),
-    listRefunds: (intentId, call) =>
+    listRefunds,
+    retrieveDispute: (disputeId, call) => ask("dispute", call, () => client.disputes.retrieve(disputeId), readDispute),
+    giveEvidence: (disputeId, evidence, submit, idempotencyKey, call) =>
       ask(
-        "refunds",
+        "evidence",
         call,
-        () => client.refunds.list({ payment_intent: intentId, limit: 100 }),
-        ({ data }) => data.map(readRefund),
+        () => client.disputes.update(disputeId, { evidence: { ...evidence }, submit }, { idempotencyKey }),
+        readDispute,
       ),
     readWebhook(body, signature) {
       for (const secret of settings.webhookSecrets) {
@@ -338,8 +445,21 @@ export function createStripe(settings: StripeSettings): StripeApi {
 const outcomeOf = (answer: Answer<unknown>): string =>
   answer.ok ? "ok" : answer.reason === "unknown" ? answer.cause : answer.reason;
 
-type Endpoint = "create" | "confirm" | "capture" | "cancel" | "retrieve" | "search" | "list" | "refund" | "refunds";
-const sharedEndpoints: ReadonlySet<Endpoint> = new Set(["retrieve"]);
+type Endpoint =
+  | "create"
+  | "confirm"
+  | "capture"
+  | "cancel"
+  | "retrieve"
+  | "search"
+  | "list"
+  | "refund"
+  | "refunds"
+  | "disputes"
+  | "dispute"
+  | "evidence";
+/** Where looking (the lane "new") may not take the last turn from money that is under way. */
+const sharedEndpoints: ReadonlySet<Endpoint> = new Set(["retrieve", "list", "refunds", "disputes", "dispute"]);
 
 /** The client repeats a request by itself when the connection closed early, retries or not: it knows such an error by its code. */
 function sendingOnce(plain: Stripe.HttpClient): Stripe.HttpClient {
@@ -424,69 +544,6 @@ function understood<Raw extends Stripe.Response<unknown>, Value>(raw: Raw, read:
   } catch (error) {
     return { ok: false, reason: "unknown", cause: "unreadable", storedError: false, error };
   }
-}
-
-const statuses: ReadonlySet<string> = new Set<IntentSnapshot["status"]>([
-  "requires_payment_method",
-  "requires_confirmation",
-  "requires_action",
-  "processing",
-  "requires_capture",
-  "succeeded",
-  "canceled",
-]);
-const isStatus = (text: string): text is IntentSnapshot["status"] => statuses.has(text);
-
-function readIntent(intent: Stripe.PaymentIntent): IntentSnapshot {
-  const { last_payment_error: error, latest_charge: charge } = intent;
-  const actionUrl = intent.next_action?.redirect_to_url?.url;
-  const checkoutId = intent.metadata?.["checkoutId"];
-  if (!isStatus(intent.status)) throw new Error(`Stripe uses a status that we don't know: ${intent.status}`);
-  return {
-    intentId: intent.id,
-    status: intent.status,
-    amount: intent.amount,
-    currency: intent.currency.toUpperCase(),
-    amountReceived: intent.amount_received ?? 0,
-    // Stripe counts what was authorized but not captured as refunded, too.
-    ...(charge && typeof charge === "object"
-      ? { amountRefunded: Math.max(0, charge.amount_refunded - (charge.amount - charge.amount_captured)) }
-      : {}),
-    ...(error ? { decline: { code: error.decline_code ?? error.code ?? "generic_decline" } } : {}),
-    ...(charge ? { chargeId: typeof charge === "string" ? charge : charge.id } : {}),
-    ...(actionUrl ? { actionUrl } : {}),
-    ...(checkoutId ? { checkoutId } : {}),
-  };
-}
-
-function readRefund(refund: Stripe.Refund): RefundSnapshot {
-  return {
-    stripeRefundId: refund.id,
-    refundId: refund.metadata?.["refundId"],
-    amount: refund.amount,
-    status: (refund.status ?? "pending") as RefundSnapshot["status"],
-  };
-}
-
-/** Throws when it isn't one: a right signature says who sent it, not what it is. */
-function readEvent(event: Stripe.Event): WebhookEvent {
-  const { id, type } = event;
-  const object = event.data.object as {
-    readonly object?: unknown;
-    readonly payment_intent?: unknown;
-    readonly metadata?: Readonly<Record<string, unknown>> | null;
-  };
-  if (typeof id !== "string" || id === "" || typeof type !== "string" || typeof object !== "object")
-    throw new TypeError("an event has an id, a type and an object");
-  const named = object.metadata?.["checkoutId"];
-  const checkoutId = typeof named === "string" && named !== "" ? { checkoutId: named } : {};
-  if (object.object === "payment_intent") {
-    const intent = readIntent(event.data.object as Stripe.PaymentIntent);
-    return { id, type, intentId: intent.intentId, intent, ...checkoutId };
-  }
-  const of = object.payment_intent as string | { readonly id?: unknown } | null | undefined;
-  const intentId = typeof of === "string" ? of : of?.id;
-  return { id, type, ...(typeof intentId === "string" ? { intentId } : {}), ...checkoutId };
 }
 
 /** Rightly signed, but not an event of the kind that this endpoint is for. */

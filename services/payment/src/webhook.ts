@@ -5,7 +5,8 @@ import type { Metrics } from "@onsale/kit/metrics";
 import { contended, type Ledger } from "./ledger.js";
 import { agrees, type PaymentRecord } from "./payments.js";
 import type { Store } from "./store.js";
-import type { Call, StripeApi, WebhookEvent } from "./stripe.js";
+import type { Call, StripeApi } from "./stripe.js";
+import type { WebhookEvent } from "./stripe-objects.js";
 
 export interface HandledWebhook {
   readonly stripeEventId: string;
@@ -76,8 +77,7 @@ export function createWebhooks({ store, stripe, ledger, log, metrics }: Webhooks
       }
       const call: Call = { lane: "money", deadlineMs };
       let record = await paymentOf(event);
-      if (record && !(event.intent && agrees(record, event.intent)))
-        record = await ledger.refresh(record, call, { refunds: event.intent === undefined });
+      if (record && !(event.intent && agrees(record, event.intent))) record = await ledger.refresh(record, call);
       // Noted last: a delivery that was cut short midway comes again, and is applied again, which changes nothing.
       const isFirst = await store.noteWebhook({
         stripeEventId,

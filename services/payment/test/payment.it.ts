@@ -87,6 +87,24 @@ describe("a payment", () => {
     expect(await ledger(checkoutId)).toEqual({ intents: 1, authorized: 1, captured: 5_000, refunded: 5_000 });
   });
 
+  it.each([
+    ["ISK", 990_000, 99_000],
+    ["KWD", 12_500, 1_010],
+    ["IDR", 999_999_999_999, 100_000_000_000],
+  ])("is charged in %s as it stands, %d, and given back in its parts only", async (currency, amount, part) => {
+    const checkoutId = newCheckoutId();
+    await payments.authorize(orderFor(checkoutId, { currency, amount }));
+    const { payment } = await payments.capture({ checkoutId });
+    expect(payment).toMatchObject({ amount, currency, amountCaptured: amount });
+    if (currency !== "IDR")
+      expect(await refusalOf(payments.refund({ checkoutId, refundId: "rf_odd", amount: part + 5 }))).toMatchObject({
+        code: "REQUEST_INVALID",
+      });
+    await payments.refund({ checkoutId, refundId: "rf_part", amount: part });
+    await payments.refund({ checkoutId, refundId: "rf_rest", amount: 0 });
+    expect(await ledger(checkoutId)).toEqual({ intents: 1, authorized: 1, captured: amount, refunded: amount });
+  });
+
   it("carries no personal data to Stripe, only what finds it again", async () => {
     const checkoutId = await authorized();
     const { payment } = await payments.getPayment({ checkoutId, refresh: false });
@@ -370,10 +388,10 @@ describe("refund refuses", () => {
     expect(again).toMatchObject({ amount: 5_000 });
   });
 
-  it("the repetition, too, when it came back just between our two questions to Stripe", async () => {
+  it("the repetition, too, when it comes back while Stripe is being asked", async () => {
     const checkoutId = await captured({ paymentMethodId: "pm_card_refundFail" });
     const { payment } = await payments.refund({ checkoutId, refundId: "rf_1", amount: 0 });
-    // The refunds are read before the bank's word, two seconds after the refund; the intent after it.
+    // Asked before the bank's word, and answered after it.
     await new Promise((resolve) => setTimeout(resolve, 900));
     await simulator.plan({
       match: { method: "GET", path: `^/v1/payment_intents/${payment?.paymentIntentId}$` },
@@ -405,6 +423,10 @@ describe("bad input is refused, and nothing is stored", () => {
     ["more than Stripe takes", { amount: 100_000_000 }, "REQUEST_INVALID"],
     ["attempt 0", { attempt: 0 }, "REQUEST_INVALID"],
     ["a currency of nonsense", { currency: "EURO" }, "REQUEST_INVALID"],
+    ["a currency that Stripe doesn't take", { currency: "CUP" }, "REQUEST_INVALID"],
+    ["a fraction of a króna", { currency: "ISK", amount: 990_050 }, "REQUEST_INVALID"],
+    ["a thousandth of a dinar", { currency: "KWD", amount: 5_124 }, "REQUEST_INVALID"],
+    ["thirteen digits", { currency: "IDR", amount: 1_000_000_000_000 }, "REQUEST_INVALID"],
     ["a NUL byte in the description", { description: "a\u0000b" }, "REQUEST_INVALID"],
     ["a return address that is a script", { returnUrl: "javascript:alert(1)" }, "REQUEST_INVALID"],
     ["no return address", { returnUrl: "" }, "REQUEST_INVALID"],

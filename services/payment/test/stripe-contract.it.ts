@@ -8,6 +8,7 @@ import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createBudget, createSlots } from "../src/budget.js";
+import { evidenceFields } from "../src/disputes.js";
 import { type Answer, createStripe, type StripeApi } from "../src/stripe.js";
 import { findStripeMock, type RunningStripeMock, specApiVersion, startStripeMock } from "./stripe-mock.js";
 
@@ -118,6 +119,24 @@ describe.skipIf("missing" in found)("stripe-mock accepts", () => {
       () => stripe.findRecentIntent("co_1", { fromMs: Date.now() - 10_000, toMs: Date.now() }, call()),
     ],
     ["a refund", /^POST \/v1\/refunds$/, () => stripe.createRefund(refund, "checkout-co_1:refund:rf_1", call())],
+    [
+      "a list of intents with their refunds",
+      /^GET \/v1\/payment_intents\?/,
+      () => stripe.listIntents({ fromMs: Date.now() - 10_000, beforeMs: Date.now() }, { limit: 50 }, call()),
+    ],
+    ["a dispute's retrieval", /^GET \/v1\/disputes\/du_123$/, () => stripe.retrieveDispute("du_123", call())],
+    [
+      "evidence on a dispute",
+      /^POST \/v1\/disputes\/du_123$/,
+      () =>
+        stripe.giveEvidence(
+          "du_123",
+          Object.fromEntries(evidenceFields.map((field) => [field, "text"])),
+          true,
+          "checkout-co_1:evidence:du_123:0",
+          call(),
+        ),
+    ],
     ["a list of refunds", /^GET \/v1\/refunds\?/, () => stripe.listRefunds("pi_123", call())],
   ];
 

@@ -1,31 +1,25 @@
 // Money and dates as people read them: in their language, and at the place of the event.
+import { digitsToShow, minorPerUnit } from "@onsale/kit/currencies";
 import { serverNow } from "./api/server-clock.js";
 
-const digits = new Map<string, number>();
-/** Digits after the point: 2 for euros, 0 for yen. */
-export function minorDigits(currency: string): number {
-  let known = digits.get(currency);
-  if (known === undefined) {
-    known = new Intl.NumberFormat("en", { style: "currency", currency }).resolvedOptions().maximumFractionDigits ?? 2;
-    digits.set(currency, known);
-  }
-  return known;
-}
-
-/** The amount is in minor units. */
+/** The amount is in minor units. Signs, symbols and grouping are the browser's, digits ours: browsers differ in them. */
 export function money(amount: number, currency: string, language: string): string {
-  const value = amount / 10 ** minorDigits(currency);
-  return new Intl.NumberFormat(language, { style: "currency", currency }).format(value);
+  return withDigits(amount, digitsToShow(amount, currency), currency, language);
 }
 
 /** Without ".00", where that is so: for ranges and filters. */
 export function roundMoney(amount: number, currency: string, language: string): string {
-  const value = amount / 10 ** minorDigits(currency);
+  const isWhole = amount % minorPerUnit(currency) === 0;
+  return withDigits(amount, isWhole ? 0 : digitsToShow(amount, currency), currency, language);
+}
+
+function withDigits(amount: number, digits: number, currency: string, language: string): string {
   return new Intl.NumberFormat(language, {
     style: "currency",
     currency,
-    ...(Number.isInteger(value) ? { maximumFractionDigits: 0 } : {}),
-  }).format(value);
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(amount / minorPerUnit(currency));
 }
 
 export const wholeNumber = (value: number, language: string): string => new Intl.NumberFormat(language).format(value);

@@ -88,6 +88,8 @@ export const meanings: Readonly<Record<string, Meaning>> = {
   PAYMENT_STATE_CONFLICT: "refusalPaymentState",
   REFUND_NOT_ALLOWED: told("refusalRefundUntil", "refusalRefundLate", "refundableUntil"),
   REFUND_TOO_LARGE: "refusalRefundTooLarge",
+  REFUND_NOT_FOUND: "refusalNoRefund",
+  REFUND_NOT_FAILED: "refusalRefundNotFailed",
   SEAT_REFUNDED: told("refusalSeatsRefunded", "refusalRefunded", "seats"),
   ORDER_NOT_FOUND: "refusalNoOrder",
   TICKET_NOT_FOUND: "refusalNoTicket",

@@ -1,4 +1,4 @@
-// Pages of a list, newest first: an opaque cursor names the last entry of the page before.
+// Pages of a list: an opaque cursor names the last entry of the page before.
 import { DomainError } from "@onsale/kit/errors";
 
 export interface Position {
@@ -8,18 +8,23 @@ export interface Position {
 
 export interface PageWish {
   readonly after: Position | undefined;
-  /** 1 to 100. */
+  /** At least 1. */
   readonly limit: number;
 }
 
-const defaultLimit = 20;
-const largestLimit = 100;
+interface Limits {
+  readonly usual: number;
+  readonly most: number;
+}
 
-/** REQUEST_INVALID for a cursor that we did not make, and for a limit outside 1 to 100; 0 is the default, 20. */
-export function readPage(cursor: string, limit: number): PageWish {
-  if (limit < 0 || limit > largestLimit)
-    throw new DomainError("REQUEST_INVALID", `The limit must be from 1 to ${largestLimit}.`);
-  return { after: cursor === "" ? undefined : positionFrom(cursor), limit: limit || defaultLimit };
+const people: Limits = { usual: 20, most: 100 };
+/** For programs that read on. */
+export const programs: Limits = { usual: 100, most: 500 };
+
+/** REQUEST_INVALID for a cursor that we did not make, and for a limit out of bounds; 0 is the usual one. */
+export function readPage(cursor: string, limit: number, { usual, most }: Limits = people): PageWish {
+  if (limit < 0 || limit > most) throw new DomainError("REQUEST_INVALID", `The limit must be from 1 to ${most}.`);
+  return { after: cursor === "" ? undefined : positionFrom(cursor), limit: limit || usual };
 }
 
 export function cursorFor({ atMs, id }: Position): string {

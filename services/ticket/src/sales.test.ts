@@ -1,8 +1,10 @@
 // What an event has sold: sums that add up whatever happened to the orders, and a series that is even, whole and short.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { withPaid, withReservation } from "./refunds.js";
 import { createSales, factsOf, stepFor, sumUp } from "./sales.js";
-import { type Order, withRefund, withReservation } from "./tickets.js";
+import { withStripesWord } from "./stripes-word.js";
+import type { Order } from "./tickets.js";
 
 const order = (checkoutId: string, seats: readonly [tierId: string, amount: number][], atMs: number): Order => ({
   checkoutId,
@@ -20,9 +22,10 @@ const order = (checkoutId: string, seats: readonly [tierId: string, amount: numb
   currency: "EUR",
   createdAtMs: atMs,
   refunds: [],
+  disputes: [],
 });
 function given(back: Order, seatIds: readonly string[], amount: number): Order {
-  const decision = withRefund(back, { refundId: `r-${seatIds.join()}`, seatIds, amount }, 5);
+  const decision = withPaid(back, { refundId: `r-${seatIds.join()}`, seatIds, amount }, 5);
   if (!decision.ok) throw new Error(decision.problem);
   return decision.order;
 }
@@ -75,10 +78,43 @@ describe("the sums", () => {
   it("know no refund whose money has not gone back", () => {
     const reserved = withReservation(
       order("a", [["t1", 100]], 1),
-      { refundId: "r", seatIds: [], amount: 0, again: false },
+      {
+        refundId: "r",
+        kind: "return",
+        seatIds: [],
+        amount: 0,
+        again: false,
+        requestedBy: "acc_1",
+        reason: "",
+        insteadOf: "",
+      },
       2,
     );
     expect(reserved.ok && sumUp([factsOf(reserved.order)], 3)).toMatchObject({ refunded: 0, refunds: 0, tickets: 1 });
+  });
+
+  it("tell what failed from what went back, and goodwill from a seat that came back", () => {
+    const back = given(order("a", [["t1", 100]], 1), ["a-0"], 100);
+    const word = { amount: 100, failureReason: "expired_or_canceled_card", createdAtMs: 2, outside: false };
+    const failed = withStripesWord(
+      back,
+      { refunds: [{ refundId: "r-a-0", status: "failed", ...word }], disputes: [] },
+      9,
+    );
+    expect(sumUp([factsOf(failed)], 10)).toMatchObject({
+      refunded: 0,
+      refunds: 0,
+      refundsFailed: 1,
+      amountFailed: 100,
+      ordersRefunded: 1,
+      tickets: 0,
+    });
+    const money = withStripesWord(
+      order("b", [["t1", 100]], 1),
+      { refunds: [{ ...word, refundId: "re_1", amount: 40, status: "succeeded", outside: true }], disputes: [] },
+      9,
+    );
+    expect(sumUp([factsOf(money)], 10)).toMatchObject({ refunded: 40, refunds: 1, ordersRefunded: 0, tickets: 1 });
   });
 
   it("of nothing are nothing", () => {

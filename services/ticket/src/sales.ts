@@ -1,5 +1,5 @@
 // What an event has sold: money, seats by price tier, and how it went over time, from its orders.
-import { type Order, statusOf, voidedSeatIds } from "./tickets.js";
+import { amountFailed, amountRefunded, type Order, voidedSeatIds } from "./tickets.js";
 
 /** What one order adds to the sums. */
 export interface OrderFacts {
@@ -7,8 +7,12 @@ export interface OrderFacts {
   /** Minor units. */
   readonly amount: number;
   readonly refunded: number;
+  /** By which money went back. */
   readonly refunds: number;
-  /** Nothing of it is left. */
+  /** Owed: refunds that failed. */
+  readonly failed: number;
+  readonly refundsFailed: number;
+  /** No ticket of it is valid. */
   readonly over: boolean;
   readonly seats: number;
   /** Seats whose tickets are valid, by price tier. */
@@ -24,6 +28,8 @@ export interface Sales {
   /** That are valid. */
   readonly tickets: number;
   readonly refunds: number;
+  readonly refundsFailed: number;
+  readonly amountFailed: number;
   readonly tiers: { tierId: string; sold: number; amount: number }[];
   readonly series: { atMs: number; sold: number; amount: number }[];
   readonly seriesStepMs: number;
@@ -62,13 +68,15 @@ export function factsOf(order: Order): OrderFacts {
     const tier = tiers.get(tierId) ?? { sold: 0, amount: 0 };
     tiers.set(tierId, { sold: tier.sold + 1, amount: tier.amount + amount });
   }
-  const paidBack = order.refunds.filter(({ pending }) => !pending);
+  const back = order.refunds.filter(({ kind, state }) => kind !== "void" && (state === "paid" || state === "closed"));
   return {
     atMs: order.createdAtMs,
     amount: order.amount,
-    refunded: paidBack.reduce((sum, { amount }) => sum + amount, 0),
-    refunds: paidBack.length,
-    over: statusOf(order) === "refunded",
+    refunded: amountRefunded(order),
+    refunds: back.length,
+    failed: amountFailed(order),
+    refundsFailed: order.refunds.filter(({ state }) => state === "failed").length,
+    over: order.seats.every(({ seatId }) => voided.has(seatId)),
     seats: order.seats.length,
     tiers,
   };
@@ -80,7 +88,8 @@ export const stepFor = (spanMs: number): number =>
   steps.find((step) => spanMs / step < mostPoints - 1) ?? Math.ceil(spanMs / (mostPoints - 2));
 
 export function sumUp(facts: Iterable<OrderFacts>, nowMs: number): Sales {
-  const sum = { gross: 0, refunded: 0, orders: 0, ordersRefunded: 0, tickets: 0, refunds: 0 };
+  const money = { gross: 0, refunded: 0, amountFailed: 0 };
+  const count = { orders: 0, ordersRefunded: 0, tickets: 0, refunds: 0, refundsFailed: 0 };
   const tiers = new Map<string, { tierId: string; sold: number; amount: number }>();
   const all = [...facts];
   const firstMs = all.reduce((least, { atMs }) => Math.min(least, atMs), nowMs);
@@ -90,17 +99,19 @@ export function sumUp(facts: Iterable<OrderFacts>, nowMs: number): Sales {
   const points = all.length === 0 ? 0 : Math.floor((lastMs - beginMs) / step) + 1;
   const series = Array.from({ length: points }, (_, at) => ({ atMs: beginMs + at * step, sold: 0, amount: 0 }));
   for (const one of all) {
-    sum.gross += one.amount;
-    sum.refunded += one.refunded;
-    sum.orders += 1;
-    sum.ordersRefunded += one.over ? 1 : 0;
-    sum.refunds += one.refunds;
+    money.gross += one.amount;
+    money.refunded += one.refunded;
+    money.amountFailed += one.failed;
+    count.orders += 1;
+    count.ordersRefunded += one.over ? 1 : 0;
+    count.refunds += one.refunds;
+    count.refundsFailed += one.refundsFailed;
     for (const [tierId, { sold, amount }] of one.tiers) {
       const tier = tiers.get(tierId) ?? { tierId, sold: 0, amount: 0 };
       tier.sold += sold;
       tier.amount += amount;
       tiers.set(tierId, tier);
-      sum.tickets += sold;
+      count.tickets += sold;
     }
     const point = series[Math.floor((one.atMs - beginMs) / step)];
     if (point) {
@@ -108,7 +119,7 @@ export function sumUp(facts: Iterable<OrderFacts>, nowMs: number): Sales {
       point.amount += one.amount;
     }
   }
-  return { asOfMs: nowMs, ...sum, tiers: [...tiers.values()], series, seriesStepMs: step };
+  return { asOfMs: nowMs, ...money, ...count, tiers: [...tiers.values()], series, seriesStepMs: step };
 }
 
 // ---- kept up to date

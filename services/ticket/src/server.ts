@@ -4,26 +4,34 @@ import type { ServiceHandlers } from "@onsale/kit/grpc";
 import type { KeyRing } from "@onsale/kit/signing-keys";
 import {
   Order as OrderMessage,
+  type OrderRefund,
   OrderStatus,
+  RefundKind,
+  RefundState,
   Ticket as TicketMessage,
   type TicketServiceService,
   TicketStatus,
 } from "@onsale/proto/ticket/v1/ticket";
-import { type IssueParts, issueTickets } from "./issue.js";
+import { endCheckout, type IssueParts, issueTickets } from "./issue.js";
 import { pageFrom, readPage } from "./pages.js";
+import { closeRefund, dropRefund, recordPayment, reserveRefund, voidTickets } from "./refund.js";
 import { createSales } from "./sales.js";
-import { searchOrders } from "./search.js";
+import { listChangedOrders, listRefunds, searchOrders } from "./search.js";
 import {
+  amountClosed,
+  amountFailed,
   amountRefunded,
+  leftOf,
   type Order,
   type OrderStatus as OrderStatusName,
+  type Refund,
+  type RefundState as RefundStateName,
   refundingSeatIds,
   statusOf,
   type Ticket,
   ticketIdFor,
 } from "./tickets.js";
 import { qrSvg } from "./tokens.js";
-import { dropRefund, reserveRefund, voidTickets } from "./void.js";
 
 const mostAtOnce = 500;
 
@@ -81,13 +89,39 @@ export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers
       return { orders: entries.map(toOrderMessage), nextCursor };
     },
     getSales: ({ eventId }) => sales.of(eventId),
-    async reserveRefund(wish) {
-      const { seatIds, amount } = await reserveRefund(store, wish, now());
-      return { seatIds: [...seatIds], amount };
+    async reserveRefund({ kind: asked, ...wish }) {
+      const { seatIds, amount, kind } = await reserveRefund(store, { ...wish, kind: ourKind(asked) }, now());
+      return { seatIds: [...seatIds], amount, kind: kindMessages[kind] };
     },
     async dropRefund(wish) {
       await dropRefund(store, wish, now());
       return {};
+    },
+    async recordPayment(said) {
+      const { order, voidSeatIds } = await recordPayment(store, said, now());
+      return { order: toOrderMessage(order), voidSeatIds };
+    },
+    closeRefund: async (wish) => ({ order: toOrderMessage(await closeRefund(store, wish, now())) }),
+    async listRefunds({ state, ...wish }) {
+      const { entries, nextCursor } = await listRefunds(store, { ...wish, state: stateNamed[state] });
+      return {
+        refunds: entries.map(({ order: { checkoutId, userId, event, currency }, refund }) => ({
+          checkoutId,
+          userId,
+          eventId: event.eventId,
+          currency,
+          refund: toRefundMessage(refund),
+        })),
+        nextCursor,
+      };
+    },
+    async endCheckout(wish) {
+      const order = await endCheckout(store, wish);
+      return order ? { order: toOrderMessage(order) } : {};
+    },
+    async listChangedOrders(wish) {
+      const { entries, nextCursor } = await listChangedOrders(store, wish);
+      return { orders: entries.map(toOrderMessage), nextCursor };
     },
     getVerificationKeys: async () => ({ jwksJson: JSON.stringify(await keys.verificationKeys()) }),
   };
@@ -103,6 +137,7 @@ const statusMessages = {
   completed: OrderStatus.COMPLETED,
   partially_refunded: OrderStatus.PARTIALLY_REFUNDED,
   refunded: OrderStatus.REFUNDED,
+  voided: OrderStatus.VOIDED,
 } as const;
 
 const statusNamed: Readonly<Record<OrderStatus, OrderStatusName | undefined>> = {
@@ -110,6 +145,46 @@ const statusNamed: Readonly<Record<OrderStatus, OrderStatusName | undefined>> = 
   [OrderStatus.COMPLETED]: "completed",
   [OrderStatus.PARTIALLY_REFUNDED]: "partially_refunded",
   [OrderStatus.REFUNDED]: "refunded",
+  [OrderStatus.VOIDED]: "voided",
+};
+
+const kindMessages = {
+  return: RefundKind.RETURN,
+  goodwill: RefundKind.GOODWILL,
+  void: RefundKind.VOID,
+  outside: RefundKind.OUTSIDE,
+  dispute: RefundKind.DISPUTE,
+} as const;
+
+function ourKind(kind: RefundKind): "return" | "goodwill" | "void" {
+  switch (kind) {
+    case RefundKind.UNSPECIFIED:
+    case RefundKind.RETURN:
+      return "return";
+    case RefundKind.GOODWILL:
+      return "goodwill";
+    case RefundKind.VOID:
+      return "void";
+    default:
+      throw new DomainError("REQUEST_INVALID", "Only Stripe and banks make such refunds.");
+  }
+}
+
+const stateMessages = {
+  pending: RefundState.PENDING,
+  paid: RefundState.PAID,
+  failed: RefundState.FAILED,
+  replaced: RefundState.REPLACED,
+  closed: RefundState.CLOSED,
+} as const;
+
+const stateNamed: Readonly<Record<RefundState, RefundStateName | undefined>> = {
+  [RefundState.UNSPECIFIED]: undefined,
+  [RefundState.PENDING]: "pending",
+  [RefundState.PAID]: "paid",
+  [RefundState.FAILED]: "failed",
+  [RefundState.REPLACED]: "replaced",
+  [RefundState.CLOSED]: "closed",
 };
 
 function toOrderMessage(order: Order): OrderMessage {
@@ -124,15 +199,32 @@ function toOrderMessage(order: Order): OrderMessage {
     status: statusMessages[statusOf(order)],
     createdAtMs: order.createdAtMs,
     ticketIds: order.seats.map(({ seatId }) => ticketIdFor(order.checkoutId, seatId)),
-    refunds: order.refunds
-      .filter(({ pending }) => !pending)
-      .map(({ refundId, amount, seatIds, atMs }) => ({ refundId, amount, seatIds: [...seatIds], atMs })),
+    refunds: [...order.refunds].sort((a, b) => a.requestedAtMs - b.requestedAtMs).map(toRefundMessage),
     refundingSeatIds: refundingSeatIds(order),
+    left: [...leftOf(order)].map(([seatId, amount]) => ({ seatId, amount })),
+    amountFailed: amountFailed(order),
+    amountClosed: amountClosed(order),
+    disputes: [...order.disputes],
   });
 }
 
+function toRefundMessage({ insteadOf: _, ...refund }: Refund): OrderRefund {
+  const { failureReason = "", replacedBy = "", closedBy = "", closedReason = "" } = refund;
+  return {
+    ...refund,
+    kind: kindMessages[refund.kind],
+    state: stateMessages[refund.state],
+    seatIds: [...refund.seatIds],
+    money: [...refund.money],
+    failureReason,
+    replacedBy,
+    closedBy,
+    closedReason,
+  };
+}
+
 function toTicketMessage(ticket: Ticket, qr = ""): TicketMessage {
-  const { ticketId, checkoutId, event, seat, currency, issuedAtMs, voidedAtMs, token } = ticket;
+  const { ticketId, checkoutId, event, seat, currency, issuedAtMs, voidedAtMs, token, disputed } = ticket;
   return TicketMessage.create({
     ticketId,
     checkoutId,
@@ -142,7 +234,9 @@ function toTicketMessage(ticket: Ticket, qr = ""): TicketMessage {
     status: voidedAtMs === undefined ? TicketStatus.VALID : TicketStatus.VOID,
     issuedAtMs,
     voidedAtMs: voidedAtMs ?? 0,
-    token,
+    // What is void opens no gate: its code is nobody's to keep.
+    token: voidedAtMs === undefined ? token : "",
     qrSvg: qr,
+    disputed,
   });
 }

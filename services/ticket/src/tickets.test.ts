@@ -1,7 +1,6 @@
 // Orders and tickets, decided without a store.
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { amountRefunded, type Order, orderFrom, type Purchase, statusOf, ticketIdFor, withRefund } from "./tickets.js";
+import { amountRefunded, type Order, orderFrom, type Purchase, statusOf, ticketIdFor } from "./tickets.js";
 
 const seat = (number: string, amount = 4950) => ({
   seatId: `A-1-${number}`,
@@ -34,12 +33,6 @@ function orderOf(given: Purchase = purchase): Order {
   return decision.order;
 }
 
-function refunded(order: Order, refundId: string, seatIds: readonly string[], amount: number): Order {
-  const decision = withRefund(order, { refundId, seatIds, amount }, 2000);
-  if (!decision.ok) throw new Error(decision.problem);
-  return decision.order;
-}
-
 describe("orderFrom", () => {
   it("makes a completed order", () => {
     expect(statusOf(orderOf())).toBe("completed");
@@ -68,57 +61,6 @@ describe("orderFrom", () => {
     ["more money than there is", { seats: [seat("1", 2 ** 53 - 1), seat("2", 2 ** 53 - 1)], amount: 2 ** 53 - 1 }],
   ])("refuses %s", (_, change) => {
     expect(orderFrom({ ...purchase, ...change }, 1000)).toMatchObject({ ok: false });
-  });
-});
-
-describe("withRefund", () => {
-  it("voids single seats, then the rest", () => {
-    const first = refunded(orderOf(), "ref_1", ["A-1-1"], 4950);
-    expect(statusOf(first)).toBe("partially_refunded");
-    const second = refunded(first, "ref_2", [], 4950);
-    expect(statusOf(second)).toBe("refunded");
-    expect(second.refunds.map(({ seatIds }) => seatIds)).toEqual([["A-1-1"], ["A-1-2"]]);
-    expect(amountRefunded(second)).toBe(9900);
-  });
-
-  it("changes nothing when the refund is there already", () => {
-    const order = refunded(orderOf(), "ref_1", [], 9900);
-    expect(refunded(order, "ref_1", [], 9900)).toBe(order);
-  });
-
-  it("never gives back more than was paid, nor loses a seat, whatever refunds come in whatever order", () => {
-    const seats = Array.from({ length: 5 }, (_, at) => seat(String(at + 1), 1000));
-    const wish = fc.record({
-      refundId: fc.constantFrom("ref_1", "ref_2", "ref_3", "ref_4"),
-      seatIds: fc.subarray(seats.map(({ seatId }) => seatId)),
-      amount: fc.integer({ min: 0, max: 3000 }),
-    });
-    fc.assert(
-      fc.property(fc.array(wish, { maxLength: 8 }), (wishes) => {
-        let order = orderOf({ ...purchase, seats, amount: 5000 });
-        const voided: string[] = [];
-        for (const wished of wishes) {
-          const decision = withRefund(order, wished, 2000);
-          if (!decision.ok) continue;
-          if (decision.order !== order) voided.push(...decision.voided);
-          order = decision.order;
-        }
-        expect(amountRefunded(order)).toBeLessThanOrEqual(order.amount);
-        expect(new Set(voided).size).toBe(voided.length); // no seat is voided twice
-        expect(new Set(order.refunds.map(({ refundId }) => refundId)).size).toBe(order.refunds.length);
-        const status = voided.length === 5 ? "refunded" : order.refunds.length > 0 ? "partially_refunded" : "completed";
-        expect(statusOf(order)).toBe(status);
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  it("refuses seats of another order, too much money, and a refund without id", () => {
-    const wish = { refundId: "ref_1", seatIds: [], amount: 9901 };
-    expect(withRefund(orderOf(), wish, 0)).toMatchObject({ ok: false });
-    expect(withRefund(orderOf(), { ...wish, amount: 1, seatIds: ["B-1-1"] }, 0)).toMatchObject({ ok: false });
-    expect(withRefund(orderOf(), { ...wish, amount: -1 }, 0)).toMatchObject({ ok: false });
-    expect(withRefund(orderOf(), { ...wish, amount: 1, refundId: "" }, 0)).toMatchObject({ ok: false });
   });
 });
 

@@ -22,17 +22,59 @@ export interface Seat {
   readonly amount: number;
 }
 
+/** Money and tickets are two things: return gives back both, goodwill money, void tickets; outside and dispute are done at Stripe or the bank. */
+export const refundKinds = ["return", "goodwill", "void", "outside", "dispute"] as const;
+export type RefundKind = (typeof refundKinds)[number];
+
+/**
+ * pending: set aside, or Stripe's word is not final. failed: the bank sent the money back, so it is owed. replaced: it had failed, and another
+ * refund pays it. closed: it had failed, and was paid another way.
+ */
+export const refundStates = ["pending", "paid", "failed", "replaced", "closed"] as const;
+export type RefundState = (typeof refundStates)[number];
+
+export interface SeatMoney {
+  readonly seatId: string;
+  /** Minor units. */
+  readonly amount: number;
+}
+
 export interface Refund {
   readonly refundId: string;
+  readonly kind: RefundKind;
+  readonly state: RefundState;
+  /** Whose tickets it makes void: once it is no longer pending, they are. */
   readonly seatIds: readonly string[];
   /** Minor units. */
   readonly amount: number;
+  /** Whose money it is: adds up to the amount. */
+  readonly money: readonly SeatMoney[];
+  readonly requestedAtMs: number;
+  /** Since when it is in its state. */
   readonly atMs: number;
-  /** Seats and money are set aside, and the money has not gone back yet. */
-  readonly pending?: true | undefined;
+  /** An account; "stripe": whoever did it at Stripe itself, or the bank. Empty: nobody wrote it down then. */
+  readonly requestedBy: string;
+  readonly reason: string;
+  readonly failureReason?: string | undefined;
+  /** The failed refund that it pays. */
+  readonly insteadOf?: string | undefined;
+  readonly replacedBy?: string | undefined;
+  readonly closedBy?: string | undefined;
+  readonly closedReason?: string | undefined;
 }
 
-export const orderStatuses = ["completed", "partially_refunded", "refunded"] as const;
+export interface Dispute {
+  readonly disputeId: string;
+  readonly amount: number;
+  /** Stripe's words. */
+  readonly reason: string;
+  readonly status: string;
+  readonly createdAtMs: number;
+  /** 0: none. */
+  readonly evidenceDueMs: number;
+}
+
+export const orderStatuses = ["completed", "partially_refunded", "refunded", "voided"] as const;
 export type OrderStatus = (typeof orderStatuses)[number];
 
 export interface Order {
@@ -44,6 +86,7 @@ export interface Order {
   readonly currency: string;
   readonly createdAtMs: number;
   readonly refunds: readonly Refund[];
+  readonly disputes: readonly Dispute[];
 }
 
 export interface Ticket {
@@ -58,6 +101,8 @@ export interface Ticket {
   readonly voidedAtMs?: number | undefined;
   /** Signed; the same for the ticket's whole life. */
   readonly token: string;
+  /** Its payment is disputed at the buyer's bank, and that is not decided. */
+  readonly disputed: boolean;
 }
 
 export type Decision<Value> = ({ readonly ok: true } & Value) | { readonly ok: false; readonly problem: string };
@@ -75,10 +120,10 @@ export interface Purchase {
 
 /** More seats than any sale allows; an order is one document and one transaction. */
 const mostSeats = 1_000;
-const isId = (text: string): boolean => /^[\x21-\x7e]{1,200}$/.test(text);
+export const isId = (text: string): boolean => /^[\x21-\x7e]{1,200}$/.test(text);
 // Organisers choose these words: any script, but nothing that breaks a line, a log or a page.
-const isText = (text: string, longest: number): boolean => text.length <= longest && !/\p{Cc}/u.test(text);
-const isAmount = (amount: number): boolean => Number.isSafeInteger(amount) && amount >= 0;
+export const isText = (text: string, longest: number): boolean => text.length <= longest && !/\p{Cc}/u.test(text);
+export const isAmount = (amount: number): boolean => Number.isSafeInteger(amount) && amount >= 0;
 
 /** The order that a paid checkout becomes; a purchase that does not add up is a mistake of whoever sent it. */
 export function orderFrom(purchase: Purchase, nowMs: number): Decision<{ readonly order: Order }> {
@@ -102,7 +147,10 @@ export function orderFrom(purchase: Purchase, nowMs: number): Decision<{ readonl
   // Added as they are: addAmounts throws on sums that no money has, and these come from outside.
   if (seats.reduce((sum, seat) => sum + seat.amount, 0) !== amount)
     return refuse("The seats' prices do not add up to the order's amount.");
-  return { ok: true, order: { checkoutId, userId, event, seats, amount, currency, createdAtMs: nowMs, refunds: [] } };
+  return {
+    ok: true,
+    order: { checkoutId, userId, event, seats, amount, currency, createdAtMs: nowMs, refunds: [], disputes: [] },
+  };
 }
 
 export function isSamePurchase(order: Order, other: Order): boolean {
@@ -116,106 +164,62 @@ export function isSamePurchase(order: Order, other: Order): boolean {
   );
 }
 
-const paidBack = ({ refunds }: Order): readonly Refund[] => refunds.filter(({ pending }) => !pending);
+// ---- what has become of an order, by its refunds
 
-export const amountRefunded = (order: Order): number => addAmounts(paidBack(order).map(({ amount }) => amount));
+const sumOf = (refunds: readonly Refund[], ...states: RefundState[]): number =>
+  addAmounts(refunds.filter(({ state }) => states.includes(state)).map(({ amount }) => amount));
 
-export function voidedSeatIds(order: Order): ReadonlySet<string> {
-  return new Set(paidBack(order).flatMap(({ seatIds }) => seatIds));
+/** By Stripe or another way. */
+export const amountRefunded = ({ refunds }: Order): number => sumOf(refunds, "paid", "closed");
+export const amountClosed = ({ refunds }: Order): number => sumOf(refunds, "closed");
+/** Owed to the buyer. */
+export const amountFailed = ({ refunds }: Order): number => sumOf(refunds, "failed");
+
+export function voidedSeatIds({ refunds }: Order): ReadonlySet<string> {
+  return new Set(refunds.filter(({ state }) => state !== "pending").flatMap(({ seatIds }) => seatIds));
 }
 
-/** Whose refunds are under way. */
-export const refundingSeatIds = ({ refunds }: Order): string[] =>
-  refunds.filter(({ pending }) => pending).flatMap(({ seatIds }) => seatIds);
-
-/** Refunded when no seat is left; money given back for a seat that stays (goodwill) makes it partial. */
-export function statusOf(order: Order): OrderStatus {
+/** Whose refunds are under way: their tickets are valid still. */
+export function refundingSeatIds(order: Order): string[] {
   const voided = voidedSeatIds(order);
-  if (order.seats.every(({ seatId }) => voided.has(seatId))) return "refunded";
-  return paidBack(order).length > 0 ? "partially_refunded" : "completed";
+  return order.refunds
+    .filter(({ state }) => state === "pending")
+    .flatMap(({ seatIds }) => seatIds)
+    .filter((seatId) => !voided.has(seatId));
 }
 
-export interface RefundWish {
-  readonly refundId: string;
-  /** Empty: all that are left. */
-  readonly seatIds: readonly string[];
-  /** Minor units; 0: all that is left. */
-  readonly amount: number;
-  /** Seats that were given back before may be named: more money for them. */
-  readonly again: boolean;
+/** Neither void nor about to be. */
+export function validSeatIds(order: Order): string[] {
+  const out = new Set([...voidedSeatIds(order), ...refundingSeatIds(order)]);
+  return order.seats.map(({ seatId }) => seatId).filter((seatId) => !out.has(seatId));
 }
 
-export type Reservation =
-  | { readonly ok: true; readonly order: Order; readonly refund: Refund }
-  | { readonly ok: false; readonly code: "SEAT_UNKNOWN" | "SEAT_REFUNDED"; readonly seatIds: readonly string[] }
-  | { readonly ok: false; readonly code: "REFUND_TOO_LARGE"; readonly left: number };
-
-/** The order with this refund's seats and money set aside, so that no other refund can have them; unchanged when it has them already. */
-export function withReservation(order: Order, wish: RefundWish, nowMs: number): Reservation {
-  const known = order.refunds.find(({ refundId }) => refundId === wish.refundId);
-  if (known) return { ok: true, order, refund: known };
-  const seats = new Set(order.seats.map(({ seatId }) => seatId));
-  const unknown = wish.seatIds.filter((seatId) => !seats.has(seatId));
-  if (unknown.length > 0) return { ok: false, code: "SEAT_UNKNOWN", seatIds: unknown };
-  const gone = new Set(order.refunds.flatMap(({ seatIds }) => seatIds));
-  const left = order.amount - addAmounts(order.refunds.map(({ amount }) => amount));
-  const named = [...new Set(wish.seatIds)];
-  const taken = named.filter((seatId) => gone.has(seatId));
-  if (taken.length > 0 && !wish.again) return { ok: false, code: "SEAT_REFUNDED", seatIds: taken };
-  const seatIds = (named.length > 0 ? named : [...seats]).filter((seatId) => !gone.has(seatId));
-  if (seatIds.length === 0 && !(wish.again && wish.amount > 0))
-    return { ok: false, code: "SEAT_REFUNDED", seatIds: named };
-  const amount = wish.amount === 0 ? left : wish.amount;
-  if (!isAmount(amount) || amount > left) return { ok: false, code: "REFUND_TOO_LARGE", left };
-  const refund: Refund = { refundId: wish.refundId, seatIds, amount, atMs: nowMs, pending: true };
-  return { ok: true, order: { ...order, refunds: [...order.refunds, refund] }, refund };
+/** What is left of each seat's price once refunds in these states have had theirs, in the order of the seats. */
+function remaining({ seats, refunds }: Order, states: readonly RefundState[]): ReadonlyMap<string, number> {
+  const left = new Map(seats.map(({ seatId, amount }) => [seatId, amount]));
+  for (const { state, money } of refunds)
+    if (states.includes(state))
+      for (const { seatId, amount } of money) left.set(seatId, Math.max(0, (left.get(seatId) ?? 0) - amount));
+  return left;
 }
 
-/** The order without a refund that was set aside and never paid; unchanged when there is none. */
-export function withoutReservation(order: Order, refundId: string): Order {
-  const refunds = order.refunds.filter((refund) => refund.refundId !== refundId || !refund.pending);
-  return refunds.length === order.refunds.length ? order : { ...order, refunds };
+/** What may still go back for each seat. What has failed is owed, and so not left; what was replaced counts where it is paid now. */
+export const leftOf = (order: Order): ReadonlyMap<string, number> =>
+  remaining(order, ["pending", "paid", "failed", "closed"]);
+
+/** What has not gone back for each seat, whoever has it set aside. */
+export const notBackOf = (order: Order): ReadonlyMap<string, number> => remaining(order, ["paid", "closed"]);
+
+/** By money first: refunded means that all of it went back, whatever became of the tickets. */
+export function statusOf(order: Order): OrderStatus {
+  const back = amountRefunded(order);
+  if (back > 0) return back >= order.amount ? "refunded" : "partially_refunded";
+  const voided = voidedSeatIds(order);
+  return order.seats.every(({ seatId }) => voided.has(seatId)) ? "voided" : "completed";
 }
 
-/** The order after a refund; unchanged when this refund is in it already. No seat ids: all that are left. */
-export function withRefund(
-  order: Order,
-  wish: { readonly refundId: string; readonly seatIds: readonly string[]; readonly amount: number },
-  nowMs: number,
-): Decision<{ readonly order: Order; readonly voided: readonly string[] }> {
-  const known = order.refunds.find(({ refundId }) => refundId === wish.refundId);
-  if (known && !known.pending) return { ok: true, order, voided: known.seatIds };
-  if (known) return withPaid(order, known, wish.amount, nowMs);
-  if (!isId(wish.refundId))
-    return { ok: false, problem: "A refund needs an id, so that a retry is not a second refund." };
-  const unknown = wish.seatIds.filter((seatId) => !order.seats.some((seat) => seat.seatId === seatId));
-  if (unknown.length > 0) return { ok: false, problem: `These seats are not in the order: ${shown(unknown)}.` };
-  if (!isAmount(wish.amount) || amountRefunded(order) + wish.amount > order.amount)
-    return { ok: false, problem: "More would be refunded than was paid." };
-  const before = new Set([...voidedSeatIds(order), ...refundingSeatIds(order)]);
-  const wanted = wish.seatIds.length > 0 ? wish.seatIds : order.seats.map(({ seatId }) => seatId);
-  const voided = [...new Set(wanted)].filter((seatId) => !before.has(seatId));
-  const refund = { refundId: wish.refundId, seatIds: voided, amount: wish.amount, atMs: nowMs };
-  return { ok: true, order: { ...order, refunds: [...order.refunds, refund] }, voided };
-}
+const openDisputes = ["needs_response", "under_review", "warning_needs_response", "warning_under_review"];
 
-/** The money of a refund that was set aside has gone back. */
-function withPaid(
-  order: Order,
-  { refundId, seatIds }: Refund,
-  amount: number,
-  atMs: number,
-): Decision<{ readonly order: Order; readonly voided: readonly string[] }> {
-  if (!isAmount(amount) || amountRefunded(order) + amount > order.amount)
-    return { ok: false, problem: "More would be refunded than was paid." };
-  const refunds = order.refunds.map((refund) =>
-    refund.refundId === refundId ? { refundId, seatIds, amount, atMs } : refund,
-  );
-  return { ok: true, order: { ...order, refunds }, voided: seatIds };
-}
-
-/** A few of many, for a sentence. */
-function shown(seatIds: readonly string[]): string {
-  const first = seatIds.slice(0, 5).map((seatId) => seatId.slice(0, 40));
-  return first.join(", ") + (seatIds.length > 5 ? ` and ${seatIds.length - 5} more` : "");
-}
+/** The bank has not decided yet. */
+export const isDisputed = ({ disputes }: Order): boolean =>
+  disputes.some(({ status }) => openDisputes.includes(status));

@@ -5,6 +5,8 @@ import { createContext } from "@onsale/kit/process";
 import {
   type IssueTicketsRequest,
   OrderStatus,
+  RefundKind,
+  RefundState,
   type SearchOrdersRequest,
   TicketServiceService,
 } from "@onsale/proto/ticket/v1/ticket";
@@ -38,6 +40,7 @@ afterAll(async () => {
   await mongo.close();
 });
 
+const aReturn = (seatIds: string[], amount: number) => ({ seatIds, amount, kind: RefundKind.RETURN });
 const newId = (prefix: string) => `${prefix}_${randomUUID().slice(0, 8)}`;
 const eventNamed = (eventId: string) => ({
   eventId,
@@ -84,8 +87,9 @@ const search = (wish: Partial<SearchOrdersRequest>) =>
   });
 const found = async (wish: Partial<SearchOrdersRequest>) =>
   (await search(wish)).orders.map(({ checkoutId }) => checkoutId);
+const aWish = { kind: RefundKind.UNSPECIFIED, requestedBy: "acc_1", reason: "", insteadOf: "" };
 const reserve = (checkoutId: string, refundId: string, seatIds: string[] = [], amount = 0, again = false) =>
-  tickets.reserveRefund({ checkoutId, refundId, seatIds, amount, again });
+  tickets.reserveRefund({ ...aWish, checkoutId, refundId, seatIds, amount, again });
 const paidBack = (checkoutId: string, refundId: string, amountRefunded: number, seatIds: string[] = []) =>
   tickets.voidTickets({ checkoutId, refundId, seatIds, amountRefunded });
 /** A refund from its begin to its end. */
@@ -127,12 +131,25 @@ describe("a search", () => {
     const whole = await buy(eventId, [1]);
     const part = await buy(eventId, [2, 3]);
     const gone = await buy(eventId, [4]);
+    const unpaid = await buy(eventId, [5]);
+    const refundId = newId("rfd");
+    await tickets.reserveRefund({
+      ...aWish,
+      checkoutId: unpaid.checkoutId,
+      refundId,
+      seatIds: [],
+      amount: 0,
+      again: false,
+      kind: RefundKind.VOID,
+    });
+    await paidBack(unpaid.checkoutId, refundId, 0);
     await giveBack(part.checkoutId, ["A-1-2"], 1_000);
     await giveBack(gone.checkoutId);
     const by = (status: OrderStatus) => found({ eventIds: [eventId], status });
     expect(await by(OrderStatus.COMPLETED)).toEqual([whole.checkoutId]);
     expect(await by(OrderStatus.PARTIALLY_REFUNDED)).toEqual([part.checkoutId]);
     expect(await by(OrderStatus.REFUNDED)).toEqual([gone.checkoutId]);
+    expect(await by(OrderStatus.VOIDED)).toEqual([unpaid.checkoutId]);
   });
 
   it("by order, ticket, buyer and seat, within the events that one may see", async () => {
@@ -181,16 +198,58 @@ describe("a search", () => {
     await expect(search(wish)).rejects.toMatchObject({ code: "REQUEST_INVALID" });
   });
 
-  it("finds orders that were stored before they had a status to be found by", async () => {
+  it("finds orders that were stored before they had a status to be found by, or by other rules", async () => {
     const eventId = newId("evt");
     const order = await buy(eventId, [1, 2]);
-    await giveBack(order.checkoutId, ["A-1-1"], 1_000);
+    // As they were stored then: all of the money for one seat, and a refund that is under way.
+    const rich = await buy(eventId, [3, 4, 5]);
     const orders = mongo.db(database).collection<{ _id: string }>("orders");
+    const old = (checkoutId: string, refunds: object[], status: object) =>
+      orders.updateOne({ _id: checkoutId }, { $set: { refunds, ...status }, $unset: { rules: "", disputes: "" } });
+    await old(order.checkoutId, [{ refundId: "rfd_o", seatIds: ["A-1-1"], amount: 1_000, atMs: 7 }], {});
     await orders.updateOne({ _id: order.checkoutId }, { $unset: { status: "", changedAtMs: "" } });
+    await old(
+      rich.checkoutId,
+      [
+        { refundId: "rfd_r", seatIds: ["A-1-3"], amount: 2_500, atMs: 7 },
+        { refundId: "rfd_p", seatIds: ["A-1-4"], amount: 500, atMs: 8, pending: true },
+      ],
+      { status: "partially_refunded" },
+    );
     const again = createContext("ticket", ticketSettings, { ...envOf(), MONGODB_DATABASE: database });
     await startTicket(again, () => nowMs);
     await again.lifecycle.stop("test");
-    expect(await found({ eventIds: [eventId], status: OrderStatus.PARTIALLY_REFUNDED })).toEqual([order.checkoutId]);
+    expect(await found({ eventIds: [eventId], status: OrderStatus.PARTIALLY_REFUNDED })).toEqual([
+      rich.checkoutId,
+      order.checkoutId,
+    ]);
+    expect((await tickets.getOrder({ checkoutId: rich.checkoutId, userId: "" })).order).toMatchObject({
+      amountRefunded: 2_500,
+      refundingSeatIds: ["A-1-4"],
+      left: [
+        { seatId: "A-1-3", amount: 0 },
+        { seatId: "A-1-4", amount: 0 },
+        { seatId: "A-1-5", amount: 0 },
+      ],
+      refunds: [
+        { refundId: "rfd_r", state: RefundState.PAID, kind: RefundKind.RETURN },
+        { refundId: "rfd_p", state: RefundState.PENDING, money: expect.anything() },
+      ],
+    });
+    const { refunds } = await tickets.listRefunds({
+      state: RefundState.PENDING,
+      beforeMs: 0,
+      cursor: "",
+      limit: 0,
+      eventIds: [eventId],
+    });
+    expect(refunds).toMatchObject([{ checkoutId: rich.checkoutId, refund: { refundId: "rfd_p" } }]);
+    await paidBack(rich.checkoutId, "rfd_p", 500);
+    expect((await tickets.getOrder({ checkoutId: rich.checkoutId, userId: "" })).order).toMatchObject({
+      status: OrderStatus.REFUNDED,
+      amountRefunded: 3_000,
+      refundingSeatIds: [],
+    });
   });
 });
 
@@ -241,13 +300,13 @@ describe("a refund that is set aside", () => {
 
   it("is the same when it is asked for again, is shown as under way, and changes no status until the money is back", async () => {
     const { checkoutId, userId } = await buy(newId("evt"), [1, 2]);
-    expect(await reserve(checkoutId, "rfd_1", ["A-1-1"], 1_000)).toEqual({ seatIds: ["A-1-1"], amount: 1_000 });
-    expect(await reserve(checkoutId, "rfd_1", ["A-1-2"], 900)).toEqual({ seatIds: ["A-1-1"], amount: 1_000 });
+    expect(await reserve(checkoutId, "rfd_1", ["A-1-1"], 1_000)).toEqual(aReturn(["A-1-1"], 1_000));
+    expect(await reserve(checkoutId, "rfd_1", ["A-1-2"], 900)).toEqual(aReturn(["A-1-1"], 1_000));
     const { order } = await tickets.getOrder({ checkoutId, userId });
     expect(order).toMatchObject({
       status: OrderStatus.COMPLETED,
       amountRefunded: 0,
-      refunds: [],
+      refunds: [{ refundId: "rfd_1", state: RefundState.PENDING, kind: RefundKind.RETURN }],
       refundingSeatIds: ["A-1-1"],
     });
     await paidBack(checkoutId, "rfd_1", 1_000);
@@ -255,10 +314,10 @@ describe("a refund that is set aside", () => {
     expect((await tickets.getOrder({ checkoutId, userId })).order).toMatchObject({
       status: OrderStatus.PARTIALLY_REFUNDED,
       amountRefunded: 1_000,
-      refunds: [{ refundId: "rfd_1", amount: 1_000, seatIds: ["A-1-1"] }],
+      refunds: [{ refundId: "rfd_1", state: RefundState.PAID, amount: 1_000, seatIds: ["A-1-1"] }],
       refundingSeatIds: [],
     });
-    expect(await reserve(checkoutId, "rfd_2")).toEqual({ seatIds: ["A-1-2"], amount: 1_000 });
+    expect(await reserve(checkoutId, "rfd_2")).toEqual(aReturn(["A-1-2"], 1_000));
   });
 
   it("is free again once it is given up; one that was paid stays", async () => {
@@ -280,7 +339,11 @@ describe("a refund that is set aside", () => {
       code: "SEAT_REFUNDED",
       details: { seats: ["A-1-1"] },
     });
-    expect(await reserve(checkoutId, "rfd_a", ["A-1-1"], 300, true)).toEqual({ seatIds: [], amount: 300 });
+    expect(await reserve(checkoutId, "rfd_a", ["A-1-1"], 300, true)).toEqual({
+      seatIds: [],
+      amount: 300,
+      kind: RefundKind.GOODWILL,
+    });
     await paidBack(checkoutId, "rfd_a", 300);
     const { order } = await tickets.getOrder({ checkoutId, userId: "" });
     expect(order).toMatchObject({ status: OrderStatus.PARTIALLY_REFUNDED, amountRefunded: 1_000 });

@@ -2,16 +2,18 @@
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { temporalConnection } from "@onsale/kit/temporal";
 import type { Env, StartedProcess } from "./child-process.js";
 import { messageOf } from "./child-process.js";
 import { freePort } from "./ports.js";
+import type { ServerName } from "./programs.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import { pingMongodb, pingRedis, pingTemporal, startMongodb, startTemporal, startValkey } from "./servers.js";
 
 export interface BackingOptions {
   /** Data is kept here; undefined: in a temporary folder that `stop` throws away. */
   readonly dataDir?: string | undefined;
-  /** REDIS_URL, MONGODB_URI and TEMPORAL_ADDRESS (with TEMPORAL_NAMESPACE and TEMPORAL_UI_URL) replace the embedded part. */
+  /** REDIS_URL, MONGODB_URI and TEMPORAL_ADDRESS (with the other TEMPORAL_* settings) replace the embedded part. */
   readonly env: Env;
   /** Undefined: a free one. The Web UI starts when its port is given or data is kept. */
   readonly ports?: {
@@ -29,8 +31,6 @@ export interface BackingOptions {
   readonly onLine?: ((server: ServerName, line: string) => void) | undefined;
   readonly onUnexpectedExit?: ((server: ServerName, how: string) => void) | undefined;
 }
-
-export type ServerName = "valkey" | "mongodb" | "temporal";
 
 export interface Backing {
   readonly redisUrl: string;
@@ -101,12 +101,11 @@ export async function startBacking(options: BackingOptions): Promise<Backing> {
   async function temporal() {
     const given = env["TEMPORAL_ADDRESS"];
     if (given) {
-      await reach("TEMPORAL_ADDRESS", () => pingTemporal(given));
-      await registerSearchAttributes(
-        given,
-        options.searchAttributes ?? onsaleSearchAttributes,
-        env["TEMPORAL_NAMESPACE"],
-      );
+      const connection = temporalConnection(env);
+      const namespace = env["TEMPORAL_NAMESPACE"] || "default";
+      const how = connection.tls ? " with TLS" : " in the clear, without TLS";
+      await reach("TEMPORAL_ADDRESS", () => pingTemporal(connection, namespace), how);
+      await registerSearchAttributes(connection, options.searchAttributes ?? onsaleSearchAttributes, namespace);
       return { address: given, uiUrl: env["TEMPORAL_UI_URL"] };
     }
     const port = ports.temporal ?? (await freePort());
@@ -123,7 +122,7 @@ export async function startBacking(options: BackingOptions): Promise<Backing> {
       }),
     );
     const address = `127.0.0.1:${port}`;
-    await registerSearchAttributes(address, options.searchAttributes ?? onsaleSearchAttributes);
+    await registerSearchAttributes({ address }, options.searchAttributes ?? onsaleSearchAttributes);
     return { address, uiUrl: uiPort === undefined ? undefined : `http://127.0.0.1:${uiPort}`, server };
   }
 
@@ -152,13 +151,13 @@ export async function startBacking(options: BackingOptions): Promise<Backing> {
   };
 }
 
-async function reach(setting: string, ping: () => Promise<void>): Promise<void> {
+async function reach(setting: string, ping: () => Promise<void>, how = ""): Promise<void> {
   try {
     await ping();
   } catch (error) {
     // The value is not repeated: it may hold a password.
     throw new Error(
-      `${setting} is set in the environment, but the server it names does not answer (${messageOf(error)}). ` +
+      `${setting} is set in the environment, but the server it names does not answer${how} (${messageOf(error)}). ` +
         `Start that server, or unset ${setting} to use the embedded one.`,
       { cause: error },
     );

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { isMainThread } from "node:worker_threads";
+import { python } from "./programs.js";
 
 const launcher = fileURLToPath(new URL("../die-with-parent.py", import.meta.url));
 const linesKept = 200;
@@ -42,7 +43,7 @@ export interface StartedProcess {
 
 /** How to spawn a program so that it dies with us, by kill -9 too; its pid and streams are the program's own. Main thread only. */
 export function boundToUs(command: string, args: readonly string[]): [command: string, args: string[]] {
-  return ["python3", ["-I", "-S", launcher, String(process.pid), command, ...args]];
+  return [python(), ["-I", "-S", launcher, String(process.pid), command, ...args]];
 }
 
 /** Starts a program and waits until it serves; throws an Error that carries its last lines when it does not. */

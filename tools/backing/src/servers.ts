@@ -1,11 +1,12 @@
 // The three embedded servers, one function each: how it is started, and how we know that it serves.
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { TemporalConnection } from "@onsale/kit/temporal";
 import { Connection } from "@temporalio/client";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { type Env, type StartedProcess, startProcess } from "./child-process.js";
-import { mongodbCommand, temporalCommand, valkeyCommand } from "./programs.js";
+import { serverProgram } from "./programs.js";
 
 export interface ServerOptions {
   readonly port: number;
@@ -23,7 +24,7 @@ export interface ValkeyOptions extends ServerOptions {
 
 export async function startValkey({ port, dataDir, env, keepsData, ...hooks }: ValkeyOptions): Promise<StartedProcess> {
   await mkdir(dataDir, { recursive: true });
-  const program = valkeyCommand(env);
+  const program = serverProgram("valkey");
   const durability = keepsData ? ["--appendonly", "yes", "--appendfsync", "everysec"] : ["--appendonly", "no"];
   return await startProcess({
     name: "valkey",
@@ -45,7 +46,7 @@ export async function startMongodb({ port, dataDir, env, ...hooks }: ServerOptio
   const config = join(dataDir, "secantusd.toml");
   // An empty file of ours, so that it reads no other from the person's home.
   await writeFile(config, "");
-  const program = mongodbCommand();
+  const program = serverProgram("mongodb");
   return await startProcess({
     name: "mongodb",
     command: program.command,
@@ -94,7 +95,7 @@ export async function startTemporal({
   ...hooks
 }: TemporalOptions): Promise<StartedProcess> {
   await mkdir(dataDir, { recursive: true });
-  const program = temporalCommand(env);
+  const program = serverProgram("temporal");
   const codec = uiCodecUrl === undefined ? [] : ["--ui-codec-endpoint", uiCodecUrl];
   const ui = uiPort === undefined ? ["--headless"] : ["--ui-port", String(uiPort), ...codec];
   const limits = dynamicConfig.flatMap((setting) => ["--dynamic-config-value", setting]);
@@ -106,7 +107,7 @@ export async function startTemporal({
     args: [...program.args, "server", "start-dev", "--ip", "127.0.0.1", "--port", String(port), ...ui, "--db-filename", join(dataDir, "temporal.db"), "--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", keepsData ? "synchronous=NORMAL" : "synchronous=OFF", "--log-level", "error", ...limits, ...timeSkipping],
     env: { PATH: env["PATH"], HOME: dataDir, ...program.env },
     cwd: dataDir,
-    ready: () => pingTemporal(`127.0.0.1:${port}`),
+    ready: () => pingTemporal({ address: `127.0.0.1:${port}` }),
     readyWithinSeconds: 60,
     stopWithinSeconds: 15,
     ...hooks,
@@ -140,11 +141,11 @@ export async function pingMongodb(uri: string): Promise<void> {
   }
 }
 
-export async function pingTemporal(address: string): Promise<void> {
-  const connection = await Connection.connect({ address, connectTimeout: 2_000 });
+export async function pingTemporal(to: TemporalConnection, namespace = "default"): Promise<void> {
+  const connection = await Connection.connect({ ...to, connectTimeout: 2_000 });
   try {
     await connection.withDeadline(Date.now() + 2_000, () =>
-      connection.workflowService.describeNamespace({ namespace: "default" }),
+      connection.workflowService.describeNamespace({ namespace }),
     );
   } finally {
     await connection.close();

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { type Env, type StartedProcess, startProcess } from "./child-process.js";
 import { freePort } from "./ports.js";
-import { valkeyCommand } from "./programs.js";
+import { serverProgram } from "./programs.js";
 import { pingRedis } from "./servers.js";
 
 export interface ClusterNode {
@@ -54,7 +54,7 @@ export async function startValkeyCluster({ env, nodeTimeoutMs = 1_000 }: ValkeyC
     const dataDir = join(folder, String(at));
     await mkdir(dataDir);
     const [port, busPort] = [await freePort(), await freePort()];
-    const program = valkeyCommand(env);
+    const program = serverProgram("valkey");
     const process = await startProcess({
       name: `valkey-${at}`,
       command: program.command,

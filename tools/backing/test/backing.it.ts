@@ -12,14 +12,15 @@ import { searchAttributes } from "../../../workflows/src/contract.js";
 import { type Backing, onsaleSearchAttributes, startBacking } from "../src/backing.js";
 import { pingMongodb, pingRedis, pingTemporal } from "../src/servers.js";
 
-const embedded = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
+/** Nothing: which programs the servers are is no matter of who starts them. */
+const embedded = {};
 
 describe("the backing that vitest shares", () => {
   it("answers on all three addresses", async () => {
     const { redisUrl, mongodbUri, temporalAddress } = inject("backing");
     await pingRedis(redisUrl);
     await pingMongodb(mongodbUri);
-    await pingTemporal(temporalAddress);
+    await pingTemporal({ address: temporalAddress });
   });
 
   it("knows the search attributes that the workflows use", async () => {
@@ -141,7 +142,7 @@ it("leaves no process behind when the one that started it is killed with -9", as
     console.log(JSON.stringify(Object.values(processes).map((server) => server.pid)));
     setInterval(() => undefined, 1000);`;
   const parent = spawn(process.execPath, ["--input-type=module", "-e", script], {
-    env: embedded,
+    env: embedded, // and all three start
     stdio: ["ignore", "pipe", "inherit"],
   });
   const pids = await new Promise<number[]>((resolve, reject) => {

@@ -96,9 +96,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 
   const inherited = ["PATH", "HOME", "TZ", "LANG", "LC_ALL", "NODE_EXTRA_CA_CERTS"];
   const ofTelemetry = Object.keys(env).filter((name) => name.startsWith("OTEL_"));
+  // How to reach a Temporal, and where in it: said of the one that is given, not of an embedded one.
+  const isGiven = env["TEMPORAL_ADDRESS"] === backing.temporalAddress;
+  const ofTemporal = Object.keys(env).filter((name) => isGiven && /^TEMPORAL_(NAMESPACE|TLS|API_KEY)/.test(name));
   const payloadKeys = env["PAYLOAD_ENCRYPTION_KEYS"] || (options.codec ? secrets.payloadKeys : undefined);
   const common: Env = {
-    ...Object.fromEntries([...inherited, ...ofTelemetry].map((name) => [name, env[name]])),
+    ...Object.fromEntries([...inherited, ...ofTelemetry, ...ofTemporal].map((name) => [name, env[name]])),
     NODE_ENV: "development",
     LOG_LEVEL: env["LOG_LEVEL"] ?? "info",
     GRPC_SHARED_SECRET: secrets.grpcSharedSecret,
@@ -106,7 +109,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     MONGODB_URI: backing.mongodbUri,
     MONGODB_DATABASE: env["MONGODB_DATABASE"],
     TEMPORAL_ADDRESS: backing.temporalAddress,
-    TEMPORAL_NAMESPACE: env["TEMPORAL_NAMESPACE"],
     ACCOUNT_ADDRESS: addressOf("account"),
     INVENTORY_ADDRESS: addressOf("inventory"),
     PAYMENT_ADDRESS: addressOf("payment"),

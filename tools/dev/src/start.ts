@@ -6,6 +6,7 @@ import { parseArgs } from "node:util";
 import { type Backing, startBacking } from "@onsale/backing/backing";
 import { messageOf, type StartedProcess } from "@onsale/backing/child-process";
 import { isFree, portFrom } from "@onsale/backing/ports";
+import { programInWords, programsPassedOver, type ServerName } from "@onsale/backing/programs";
 import { paints, renderLine } from "./log-line.js";
 import { claimFolder, leaveFolder, noteReady, parentOf, readRunning } from "./running.js";
 import { keptSecrets } from "./secrets.js";
@@ -21,7 +22,7 @@ const usage = `npm start -- [options]
   --quiet          after the start, shows warnings and errors only
 
 TEMPORAL_ADDRESS, REDIS_URL, MONGODB_URI and STRIPE_SECRET_KEY in the environment replace the embedded part.
-With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: OTEL_* (traces), PAYLOAD_ENCRYPTION_KEYS, LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, STRIPE_WEBHOOK_SECRET.
+With the real Stripe, set STRIPE_PUBLISHABLE_KEY too: the shop's pages need it. Other settings that it passes on: OTEL_* (traces), PAYLOAD_ENCRYPTION_KEYS, LOG_LEVEL, HOLD_TTL_SECONDS, MONGODB_DATABASE, TEMPORAL_NAMESPACE, TEMPORAL_TLS, TEMPORAL_TLS_*, TEMPORAL_API_KEY, TEMPORAL_API_KEY_FILE, STRIPE_WEBHOOK_SECRET.
 `;
 const firstRestartMs = 500;
 const slowestRestartMs = 30_000;
@@ -281,6 +282,8 @@ interface TableFacts {
 function table({ services, servers, namespace, events, seeded, paint }: TableFacts): string {
   const { gatewayUrl, storefrontUrl, stripeUrl } = services;
   const ui = servers.temporalUiUrl;
+  const origin = (name: ServerName, setting: string) =>
+    paint.dim(`(${servers.processes[name] ? programInWords(name) : `yours, by ${setting}`})`);
   const rows: [string, string][] = [
     ["Shop", storefrontUrl],
     ["REST API", gatewayUrl],
@@ -295,9 +298,10 @@ function table({ services, servers, namespace, events, seeded, paint }: TableFac
         ? `${stripeUrl} (stripe-sim)`
         : `the real one; \`stripe listen --forward-to ${gatewayUrl}/v1/webhooks/stripe\` brings its webhooks (set STRIPE_WEBHOOK_SECRET to what it prints)`,
     ],
-    ["Valkey", withoutPassword(servers.redisUrl)],
-    ["MongoDB protocol", withoutPassword(servers.mongodbUri)],
-    ["Temporal", servers.temporalAddress],
+    ["Valkey", `${withoutPassword(servers.redisUrl)}  ${origin("valkey", "REDIS_URL")}`],
+    ["MongoDB protocol", `${withoutPassword(servers.mongodbUri)}  ${origin("mongodb", "MONGODB_URI")}`],
+    ["Temporal", `${servers.temporalAddress}  ${origin("temporal", "TEMPORAL_ADDRESS")}`],
+    ...programsPassedOver().map((sentence): [string, string] => ["Not used", sentence]),
   ];
   const people: [string, string][] = seeded
     ? [operator, ...logins].map(({ email, password }) => [email, password])

@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { boundToUs } from "@onsale/backing/child-process";
+import { programInWords, programsPassedOver } from "@onsale/backing/programs";
 import { paints } from "./log-line.js";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
@@ -31,6 +32,7 @@ interface Check {
 export async function run(args: readonly string[]): Promise<void> {
   const filter = args.filter((arg) => arg !== "--");
   const checks = filter.length > 0 ? [vitest(`vitest ${filter.join(" ")}`, filter)] : everything();
+  process.stdout.write(`${standsOn().join("\n")}\n`);
   const results: { title: string; outcome: Outcome; seconds: number }[] = [];
   for (const check of checks) {
     process.stdout.write(`\n${paint.bold(`── ${check.title} `.padEnd(80, "─"))}\n`);
@@ -57,6 +59,17 @@ export async function run(args: readonly string[]): Promise<void> {
   const skipped = total.skipped > 0 ? `, ${total.skipped} skipped` : "";
   process.stdout.write(`\n${total.passed} passed, ${total.failed} failed${skipped}\n`);
   process.exitCode = total.failed > 0 ? 1 : 0;
+}
+
+/** Which servers the tests start: what fails on one machine only may be for that. */
+function standsOn(): string[] {
+  const started = (["temporal", "valkey", "mongodb"] as const).map((name) => `Servers: ${programInWords(name)}`);
+  const given = ["TEMPORAL_ADDRESS", "REDIS_URL", "MONGODB_URI"].filter((name) => process.env[name]);
+  return [
+    ...started,
+    ...programsPassedOver().map((sentence) => `Not used: ${sentence}`),
+    ...(given.length > 0 ? [`Where tests share a server: yours, by ${given.join(", ")}`] : []),
+  ];
 }
 
 function verdict({ passed, failed, skipped }: Outcome): string {

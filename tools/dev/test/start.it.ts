@@ -5,6 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { programInWords } from "@onsale/backing/programs";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { createRest, type Rest } from "../src/rest.js";
 import { readRunning } from "../src/running.js";
@@ -83,6 +84,9 @@ it("starts everything, refuses a second time, restarts what dies, stops in order
     "/namespaces/default/workflows",
     "buyer@example.test",
     "operator@example.test",
+    programInWords("temporal"),
+    programInWords("valkey"),
+    programInWords("mongodb"),
   ])
     expect(first.output()).toContain(expected);
   const { events } = await rest.get<{ events: { eventId: string }[] }>("/v1/events?limit=100");

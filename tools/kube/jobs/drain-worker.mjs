@@ -1,14 +1,18 @@
-// preStop of a versioned worker: lets it work on until every checkout that its build began has ended; the pod still polls meanwhile.
-// Ends soon where the build stays the current one (other pods of it go on), after UNREACHABLE_SECONDS without Temporal, and in any
-// case after DRAIN_SECONDS.
+// preStop of a versioned worker: says that it leaves, so that another build may take over, and lets it work on while it is needed: until
+// another build has taken over and every checkout that its own began has ended. It still polls meanwhile. Ends soon where other pods of
+// the current build stay, after UNREACHABLE_SECONDS without Temporal, and in any case after DRAIN_SECONDS.
 import { createHash } from "node:crypto";
 import { appendFileSync, readFileSync } from "node:fs";
 import { Connection } from "@temporalio/client";
 import { temporalConnection } from "../../../kit/dist/temporal.js";
+import { duty } from "../../../workflows/dist/builds.js";
+import { deploymentAt } from "../../../workflows/dist/deployment.js";
 
 const {
   TEMPORAL_NAMESPACE: namespace = "default",
   DEPLOYMENT_NAME: deploymentName = "onsale-checkout",
+  TASK_QUEUE: taskQueue = "checkout",
+  POD_NAME: name = "",
   BUILD_ID,
   DRAIN_SECONDS = "900",
   SETTLE_SECONDS = "30",
@@ -20,7 +24,16 @@ const bundle = new URL("../../../workflows/dist/workflow-bundle.js", import.meta
 const buildId = BUILD_ID || createHash("sha256").update(readFileSync(bundle)).digest("hex").slice(0, 16);
 const startedAt = Date.now();
 const secondsGone = () => (Date.now() - startedAt) / 1000;
-const drained = 2; // temporal.api.enums.v1.VersionDrainageStatus.VERSION_DRAINAGE_STATUS_DRAINED
+
+const notFound = 5;
+
+const words = {
+  spared: "not needed: others of this build stay, and it is the current one",
+  awaiting: "the last of the current build, and another is about to take over",
+  busy: "busy: workflows of it are open",
+  done: "done: no workflow of it is open",
+  unknown: "unknown: Temporal does not answer",
+};
 
 /** To the log of the container, whose process 1 this is not. */
 function say(line) {
@@ -32,48 +45,38 @@ function say(line) {
   }
 }
 
-/** "current": this build takes new checkouts. "busy": others do, and some of ours are open. "done": none of ours is open. */
-async function look(connection) {
-  const service = connection.workflowService;
-  const { workerDeploymentInfo: deployment } = await service.describeWorkerDeployment({ namespace, deploymentName });
-  const current = deployment?.routingConfig?.currentDeploymentVersion?.buildId;
-  if (current === undefined || current === buildId) return "current";
-  const { workerDeploymentVersionInfo: version } = await service.describeWorkerDeploymentVersion({
-    namespace,
-    deploymentVersion: { deploymentName, buildId },
-  });
-  if (version?.drainageInfo?.status === drained) return "done";
-  // The server looks for itself every few minutes only. Count what is open, provided that the count knows this build at all.
-  const ours = `TemporalWorkerDeploymentVersion = "${deploymentName}:${buildId}"`;
-  const count = async (query) => Number((await service.countWorkflowExecutions({ namespace, query })).count);
-  const open = await count(`${ours} AND ExecutionStatus = "Running"`);
-  if (open > 0) return "busy";
-  return (await count(ours)) > 0 ? "done" : "busy";
+let connection;
+let isTold = false;
+async function look() {
+  connection ??= await Connection.connect({ ...temporalConnection(process.env), connectTimeout: 5_000 });
+  const deployment = deploymentAt(connection, { namespace, deploymentName, taskQueue });
+  if (!isTold && name !== "")
+    await deployment.mark(buildId, name, "leaving").catch((error) => {
+      if (error.code !== notFound) throw error; // a build that Temporal never heard of has nothing to hand over
+    });
+  isTold = true;
+  return duty(await deployment.look(), buildId, await deployment.countOpen(buildId));
 }
 
-let connection;
-let doneInARow = 0;
+let quietInARow = 0;
 let last;
 let answeredAt = Date.now();
 while (secondsGone() < Number(DRAIN_SECONDS)) {
   let now;
   try {
-    connection ??= await Connection.connect({ ...temporalConnection(process.env), connectTimeout: 5_000 });
-    now = await connection.withDeadline(Date.now() + 5_000, () => look(connection));
+    now = await look();
     answeredAt = Date.now();
   } catch (error) {
-    now = "unknown: Temporal does not answer";
+    now = "unknown";
     if (now !== last) say(error.message);
   }
-  if (now !== last) say(`this build is ${now}`);
+  if (now !== last) say(`this pod's build is ${words[now]}`);
   last = now;
   // Without Temporal nothing can be done for a checkout; and after an uninstall it never comes back.
   if (Date.now() - answeredAt >= Number(UNREACHABLE_SECONDS) * 1000) break;
-  // The new build makes itself the current one moments after its pod is ready: to be current just now may mean nothing yet.
-  if (now === "current" && secondsGone() >= Number(SETTLE_SECONDS)) break;
-  doneInARow = now === "done" ? doneInARow + 1 : 0;
-  // Twice, because a start of a moment ago may not be counted yet.
-  if (doneInARow >= 2 && secondsGone() >= Number(SETTLE_SECONDS)) break;
+  quietInARow = now === "done" || now === "spared" ? quietInARow + 1 : 0;
+  // Twice, and not at once: a start of a moment ago may not be counted yet, nor a new build's worker be seen.
+  if (quietInARow >= 2 && secondsGone() >= Number(SETTLE_SECONDS)) break;
   await new Promise((resolve) => setTimeout(resolve, Number(POLL_SECONDS) * 1000));
 }
 say(`stops after ${Math.round(secondsGone())} s`);

@@ -1,4 +1,5 @@
 // The endpoints of what belongs to the account: its events, itself, its balance.
+import { withheld } from "./disputes.js";
 import { type Endpoint, expand, list, paging, within } from "./endpoint.js";
 import { noSuch } from "./failures.js";
 import { renderEvent } from "./objects.js";
@@ -81,6 +82,8 @@ export const getBalance: Endpoint = {
       for (const charge of books.tables.charges.values())
         if (charge.captured)
           sums.set(charge.currency, (sums.get(charge.currency) ?? 0) + charge.amountCaptured - charge.amountRefunded);
+      for (const dispute of books.tables.disputes.values())
+        sums.set(dispute.currency, (sums.get(dispute.currency) ?? 0) - withheld(dispute));
       const funds = [...sums].map(([inCurrency, amount]) => ({
         amount,
         currency: inCurrency,

@@ -1,64 +1,62 @@
-// Amounts that can be charged: the currencies, and the least and the most in each.
+// Amounts that can be charged: the currencies, and what Stripe takes in each. Both are in kit's table, with its sources.
+import { type Currency, chargeFault, currencies, digitsToShow, minorPerUnit } from "@onsale/kit/currencies";
 import { invalidRequest } from "./failures.js";
 import { type Reader, text } from "./params.js";
-import { amountInWords } from "./refunds.js";
 
-const maxAmount = 99_999_999;
-
-// https://docs.stripe.com/currencies#presentment-currencies
-const currencies = new Set(
-  "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd bwp byn bzd cad cdf chf clp cny cop crc cve czk djf dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gnf gtq gyd hkd hnl htg huf idr ils inr isk jmd jod jpy kes kgs khr kmf krw kwd kyd kzt lak lbp lkr lrd lsl mad mdl mga mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd omr pab pen pgk php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xof xpf yer zar zmw".split(
-    " ",
-  ),
-);
-
-// https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
-const minimums: Readonly<Record<string, number>> = {
-  aed: 200,
-  aud: 50,
-  bgn: 100,
-  brl: 50,
-  cad: 50,
-  chf: 50,
-  czk: 1500,
-  dkk: 250,
-  eur: 50,
-  gbp: 30,
-  hkd: 400,
-  huf: 17500,
-  inr: 50,
-  jpy: 50,
-  mxn: 1000,
-  myr: 200,
-  nok: 300,
-  nzd: 50,
-  pln: 200,
-  ron: 200,
-  sek: 300,
-  sgd: 50,
-  thb: 1000,
-  usd: 50,
-};
+/** Stripe writes them in lower case, here and in its answers. */
+const currencyOf = (code: string): Currency | undefined => currencies.get(code.toUpperCase());
 
 export const currency: Reader<string | undefined> = (value, name) => {
   const given = text(10)(value, name)?.toLowerCase();
-  if (given === undefined || currencies.has(given)) return given;
-  throw invalidRequest(
-    `Invalid currency: ${given}. Stripe currently supports these currencies: ${[...currencies].join(", ")}`,
-    { param: name },
-  );
+  if (given === undefined || currencyOf(given)) return given;
+  const all = [...currencies.keys()].join(", ").toLowerCase();
+  throw invalidRequest(`Invalid currency: ${given}. Stripe currently supports these currencies: ${all}`, {
+    param: name,
+  });
 };
 
 export function checkAmount(amount: number, inCurrency: string) {
-  const minimum = minimums[inCurrency] ?? 1;
-  if (amount < minimum)
-    throw invalidRequest(`Amount must be at least ${amountInWords(minimum, inCurrency)} ${inCurrency}`, {
-      code: "amount_too_small",
-      param: "amount",
-    });
-  if (amount > maxAmount)
-    throw invalidRequest(`Amount must be no more than ${amountInWords(maxAmount, inCurrency)}`, {
-      code: "amount_too_large",
-      param: "amount",
-    });
+  const known = currencyOf(inCurrency);
+  if (!known) throw new Error(`${inCurrency} got past the check of currencies`);
+  const fault = chargeFault(amount, known);
+  if (!fault) return;
+  switch (fault.reason) {
+    case "uneven":
+      throw unevenAmount(inCurrency, fault.step, "amount");
+    case "too small":
+      throw invalidRequest(`Amount must be at least ${amountInWords(fault.least, inCurrency)} ${inCurrency}`, {
+        code: "amount_too_small",
+        param: "amount",
+      });
+    case "too large":
+      throw invalidRequest(`Amount must be no more than ${amountInWords(fault.most, inCurrency)}`, {
+        code: "amount_too_large",
+        param: "amount",
+      });
+  }
+}
+
+/** Refunds and captures have no least of their own, but no smaller parts either. */
+export function checkPart(amount: number, inCurrency: string, param: string) {
+  const step = currencyOf(inCurrency)?.step ?? 1;
+  if (amount % step !== 0) throw unevenAmount(inCurrency, step, param);
+}
+
+/** Stripe documents the rule ("Special cases", "Three-decimal currencies"), not the words or the code; this code is that of bad numbers. */
+const unevenAmount = (inCurrency: string, step: number, param: string) =>
+  invalidRequest(`Invalid integer: amounts in ${inCurrency} must be evenly divisible by ${step}`, {
+    code: "parameter_invalid_integer",
+    param,
+  });
+
+/** "$10.00", as Stripe's error messages have it. */
+export function amountInWords(minor: number, inCurrency: string): string {
+  const code = inCurrency.toUpperCase();
+  const digits = digitsToShow(minor, code);
+  return new Intl.NumberFormat("en-US", {
+    style: "currency",
+    currency: code,
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(minor / minorPerUnit(code));
 }

@@ -1,6 +1,7 @@
 // Everything the simulated Stripe remembers, in memory, changed only by whole entries so that a journal can rebuild it.
 import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type { Method } from "./cards.js";
+import type { Dispute } from "./disputes.js";
 import type { IdempotencyRecord } from "./idempotency.js";
 import type { Charge, Payment } from "./payment-intents.js";
 import type { Refund } from "./refunds.js";
@@ -28,6 +29,7 @@ export interface Rows {
   readonly payments: Payment;
   readonly charges: Charge;
   readonly refunds: Refund;
+  readonly disputes: Dispute;
   readonly methods: Method;
   readonly events: StoredEvent;
   readonly keys: IdempotencyRecord;
@@ -38,6 +40,7 @@ export const tableNames: readonly TableName[] = [
   "payments",
   "charges",
   "refunds",
+  "disputes",
   "methods",
   "events",
   "keys",
@@ -56,6 +59,7 @@ export interface Books {
   readonly tables: Tables;
   readonly chargesOf: (paymentId: string) => readonly Charge[];
   readonly refundsOf: (chargeId: string) => readonly Refund[];
+  readonly disputesOf: (chargeId: string) => readonly Dispute[];
   readonly paymentOfSource: (sourceId: string) => Payment | undefined;
   readonly pendingDeliveriesOf: (eventId: string) => number;
   apply(entry: Entry): void;
@@ -68,6 +72,7 @@ export function createBooks(): Books {
     payments: new Map(),
     charges: new Map(),
     refunds: new Map(),
+    disputes: new Map(),
     methods: new Map(),
     events: new Map(),
     keys: new Map(),
@@ -75,6 +80,7 @@ export function createBooks(): Books {
   };
   const chargeIds = new Map<string, Set<string>>();
   const refundIds = new Map<string, Set<string>>();
+  const disputeIds = new Map<string, Set<string>>();
   const sources = new Map<string, string>();
   const pending = new Map<string, number>();
 
@@ -88,6 +94,7 @@ export function createBooks(): Books {
     const rows = tables[table] as Map<string, Rows[Table]>;
     if (table === "charges") link(chargeIds, (row as Charge).paymentId, row.id);
     if (table === "refunds") link(refundIds, (row as Refund).chargeId, row.id);
+    if (table === "disputes") link(disputeIds, (row as Dispute).chargeId, row.id);
     if (table === "payments") {
       const { action } = row as Payment;
       if (action !== undefined) sources.set(action.sourceId, row.id);
@@ -108,6 +115,7 @@ export function createBooks(): Books {
     tables,
     chargesOf: (paymentId) => [...(chargeIds.get(paymentId) ?? [])].map((id) => tables.charges.get(id)!),
     refundsOf: (chargeId) => [...(refundIds.get(chargeId) ?? [])].map((id) => tables.refunds.get(id)!),
+    disputesOf: (chargeId) => [...(disputeIds.get(chargeId) ?? [])].map((id) => tables.disputes.get(id)!),
     paymentOfSource: (sourceId) => tables.payments.get(sources.get(sourceId) ?? ""),
     pendingDeliveriesOf: (eventId) => pending.get(eventId) ?? 0,
     apply(entry) {

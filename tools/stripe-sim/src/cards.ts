@@ -64,6 +64,8 @@ export interface Behaviour {
   readonly cvcCheck?: "fail" | "unchecked";
   /** How refunds to it go: later, or given back to us after all. */
   readonly refund?: "pending" | "fails";
+  /** Disputed by its holder after the payment. inquiry: the bank only asks. */
+  readonly dispute?: { readonly reason: "fraudulent" | "product_not_received"; readonly inquiry: boolean };
 }
 
 interface TestCard extends Partial<Behaviour> {
@@ -149,6 +151,13 @@ const testCards: readonly TestCard[] = [
   { number: "4000003720000278", names: [], country: "IE" },
   { number: "4000000000007726", names: ["pendingRefund"], refund: "pending" },
   { number: "4000000000005126", names: ["refundFail"], refund: "fails" },
+  { number: "4000000000000259", names: ["createDispute"], dispute: { reason: "fraudulent", inquiry: false } },
+  {
+    number: "4000000000002685",
+    names: ["createDisputeProductNotReceived"],
+    dispute: { reason: "product_not_received", inquiry: false },
+  },
+  { number: "4000000000001976", names: ["createDisputeInquiry"], dispute: { reason: "fraudulent", inquiry: true } },
 
   {
     number: "4000002500003155",

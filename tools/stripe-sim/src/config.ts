@@ -6,6 +6,8 @@ import { faultRules } from "./faults.js";
 const share = z.coerce.number().min(0, "must be between 0 and 1").max(1, "must be between 0 and 1");
 const notNegative = wholeNumber.min(0, "must not be negative");
 const atLeastOne = wholeNumber.min(1, "must be at least 1");
+/** A timer of Node's can't be set any later. */
+export const longestTimerMs = 2 ** 31 - 1;
 const webAddress = z.url({ protocol: /^https?$/, message: "must be an http or https URL" });
 
 const faultsFromJson = z.string().transform((text, context) => {
@@ -59,6 +61,12 @@ export const stripeSimSettings = {
   SIM_SEARCH_LAG_MS: notNegative.default(0),
   /** How long refunds to the "pending" and "failing" test cards take to settle. */
   SIM_REFUND_SETTLE_MS: notNegative.default(1_000),
+  /** How soon the holder of a "disputing" test card disputes the payment. */
+  SIM_DISPUTE_OPEN_MS: notNegative.default(1_000),
+  /** How long evidence is taken; a dispute that nobody answers is lost then. Nine days at most cards. */
+  SIM_DISPUTE_DUE_MS: notNegative.max(longestTimerMs).default(9 * 24 * 60 * 60 * 1000),
+  /** How long the bank takes over evidence that decides: winning_evidence, losing_evidence, escalate_inquiry_evidence. */
+  SIM_DISPUTE_SETTLE_MS: notNegative.default(1_000),
   /** The journal is rewritten once it is this long and twice as long as after the last rewrite. */
   SIM_COMPACT_BYTES: atLeastOne.default(64 * 1024 * 1024),
 };

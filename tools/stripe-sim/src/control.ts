@@ -1,7 +1,12 @@
 // /_sim: what tests and operators of the simulator do with it, and Stripe has no such thing.
+
+import { z } from "zod";
 import type { Books } from "./books.js";
+import { type DisputeOrder, disputeReasons, type Verdict, withheld } from "./disputes.js";
+import { StripeFailure } from "./failures.js";
 import { type FaultPlan, faultRule, faultRules, maxRules } from "./faults.js";
 import type { Payment } from "./payment-intents.js";
+import { type Refund, type RefundWord, refundFailures } from "./refunds.js";
 
 /** One request as it is remembered: no parameters, so no card numbers. */
 export interface SeenRequest {
@@ -53,7 +58,11 @@ export interface LedgerLine {
   readonly successfulCharges: number;
   readonly failedCharges: number;
   readonly refunds: number;
+  /** Kept from the account by disputes that are open or lost. */
+  readonly disputed: number;
 }
+
+const isBack = (status: Refund["status"]): boolean => status === "failed" || status === "canceled";
 
 export function ledgerLine(books: Books, payment: Payment): LedgerLine {
   const charges = books.chargesOf(payment.id);
@@ -71,7 +80,8 @@ export function ledgerLine(books: Books, payment: Payment): LedgerLine {
     cancelled: payment.status === "canceled",
     successfulCharges: successful.length,
     failedCharges: charges.length - successful.length,
-    refunds: sum(successful.map(({ id }) => books.refundsOf(id).filter(({ status }) => status !== "failed").length)),
+    refunds: sum(successful.map(({ id }) => books.refundsOf(id).filter(({ status }) => !isBack(status)).length)),
+    disputed: sum(successful.flatMap(({ id }) => books.disputesOf(id).map(withheld))),
   };
 }
 
@@ -96,7 +106,12 @@ export interface ControlOptions {
   readonly authenticate: (paymentId: string, outcome: "approve" | "fail") => Promise<object | undefined>;
   /** Sends an event once more; undefined when there is none of that id or nowhere to send it. */
   readonly resend: (eventId: string) => Promise<object | undefined>;
+  // The three below answer the object after it, and throw a StripeFailure when that can't be.
+  readonly tellRefund: (refundId: string, word: RefundWord) => Promise<object>;
+  readonly dispute: (paymentId: string, order: DisputeWish) => Promise<object>;
+  readonly decideDispute: (disputeId: string, verdict: Verdict) => Promise<object>;
 }
+type DisputeWish = Pick<DisputeOrder, "amount" | "inquiry" | "reason">;
 
 const problem = (status: number, message: string): ControlAnswer => ({ status, body: { error: { message } } });
 
@@ -136,11 +151,68 @@ export async function answerControl(request: ControlRequest, options: ControlOpt
           ? problem(409, "There is no such PaymentIntent, or it does not wait for the buyer's approval.")
           : { status: 200, body: payment };
       }
+      case "POST refunds":
+        if (id !== undefined) return say(refundWord, request.body, (word) => options.tellRefund(id, word));
+        break;
+      case "POST disputes":
+        if (id?.startsWith("pi_")) return say(disputeWish, request.body, (order) => options.dispute(id, order));
+        if (id !== undefined) return say(verdict, request.body, ({ outcome }) => options.decideDispute(id, outcome));
+        break;
     }
   return problem(
     404,
-    "There are GET|POST|DELETE /_sim/faults, DELETE /_sim/faults/{id}, GET /_sim/ledger, GET /_sim/requests, GET /_sim/webhooks, POST /_sim/webhooks/{event} and POST /_sim/3ds/{payment_intent} here.",
+    "There are GET|POST|DELETE /_sim/faults, DELETE /_sim/faults/{id}, GET /_sim/ledger, GET /_sim/requests, GET /_sim/webhooks, POST /_sim/webhooks/{event}, POST /_sim/3ds/{payment_intent}, POST /_sim/refunds/{refund} and POST /_sim/disputes/{payment_intent or dispute} here.",
   );
+}
+
+const refundWord = z
+  .strictObject({
+    status: z.enum(["requires_action", "succeeded", "failed", "canceled"]),
+    failure_reason: z.enum(refundFailures).optional(),
+  })
+  .transform(
+    ({ status, failure_reason }): RefundWord => ({
+      status,
+      ...(failure_reason === undefined ? {} : { failureReason: failure_reason }),
+    }),
+  );
+const disputeWish = z
+  .strictObject({
+    reason: z.enum(disputeReasons).default("fraudulent"),
+    inquiry: z.boolean().default(false),
+    amount: z.int().min(1).optional(),
+  })
+  .transform(
+    ({ reason, inquiry, amount }): DisputeWish => ({ reason, inquiry, ...(amount === undefined ? {} : { amount }) }),
+  );
+const verdict = z.strictObject({ outcome: z.enum(["won", "lost", "escalated"]) });
+
+/** What the buyer's bank does: read from the body, done, or refused as Stripe's API would. */
+async function say<Word>(
+  shape: z.ZodType<Word>,
+  body: string,
+  act: (word: Word) => Promise<object>,
+): Promise<ControlAnswer> {
+  const read = shape.safeParse(parsed(body === "" ? "{}" : body));
+  if (!read.success) return problem(400, sentenceOf(read.error));
+  try {
+    return { status: 200, body: await act(read.data) };
+  } catch (error) {
+    if (!(error instanceof StripeFailure)) throw error;
+    return problem(error.status === 404 ? 404 : 409, error.message);
+  }
+}
+
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function sentenceOf(error: z.ZodError): string {
+  return error.issues.map(({ path, message }) => `${path.join(".") || "body"}: ${message}`).join("; ");
 }
 
 function readOutcome(body: string): "approve" | "fail" | undefined {

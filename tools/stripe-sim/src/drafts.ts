@@ -38,6 +38,12 @@ export function openDraft({ books, renderer, newId, now, request }: DraftOptions
 
   const draft: Draft = {
     get: (table, id) => rows(table).get(id) ?? books.tables[table].get(id),
+    refundsOf(chargeId) {
+      const known = books.refundsOf(chargeId);
+      const made = [...rows("refunds").values()].filter((refund) => refund.chargeId === chargeId);
+      const ids = new Set([...known, ...made].map(({ id }) => id));
+      return [...ids].flatMap((id) => draft.get("refunds", id) ?? []);
+    },
     put: (table, row) => void rows(table).set(row.id, row),
     emit(type, objectId, previous) {
       const event = {

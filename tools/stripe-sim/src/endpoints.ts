@@ -1,6 +1,7 @@
 // The endpoints: which URLs there are. What each takes and does is beside its resource; nothing else is answered.
 // Source of parameters: the types of the official client, and https://docs.stripe.com/api
 import { getAccount, getBalance, getEvent, listEvents } from "./account-endpoints.js";
+import { getDispute, listDisputes, updateDispute } from "./dispute-endpoints.js";
 import { type Endpoint, expand } from "./endpoint.js";
 import type { FormTree } from "./form.js";
 import {
@@ -15,6 +16,7 @@ import {
 } from "./payment-intent-endpoints.js";
 import { createPaymentMethod, getPaymentMethod, listPaymentMethods } from "./payment-method-endpoints.js";
 import {
+  cancelRefund,
   createRefundEndpoint,
   getCharge,
   getRefund,
@@ -41,6 +43,10 @@ const endpoints: readonly Endpoint[] = [
   listRefunds,
   getRefund,
   updateRefund,
+  cancelRefund,
+  listDisputes,
+  getDispute,
+  updateDispute,
   getCharge,
   listCharges,
   createPaymentMethod,

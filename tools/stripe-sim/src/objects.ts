@@ -4,6 +4,7 @@ import type { Stripe } from "stripe";
 import type { Books, Rows, StoredEvent, TableName } from "./books.js";
 import { unpack } from "./books.js";
 import { behaviourOf, type Method, type StoredCard } from "./cards.js";
+import { type Dispute, takesEvidence } from "./disputes.js";
 import { docUrl, invalidRequest } from "./failures.js";
 import type { Charge, Payment, PaymentError } from "./payment-intents.js";
 import type { Refund } from "./refunds.js";
@@ -13,19 +14,27 @@ export const apiVersion = "2026-10-28.endive";
 
 export interface Lookup {
   get<Table extends TableName>(table: Table, id: string): Rows[Table] | undefined;
+  /** Oldest first. */
+  refundsOf(chargeId: string): readonly Refund[];
 }
 
 export function lookupIn(books: Books): Lookup {
-  return { get: (table, id) => books.tables[table].get(id) };
+  return { get: (table, id) => books.tables[table].get(id), refundsOf: books.refundsOf };
 }
 
-export type RenderedObject = Stripe.PaymentIntent | Stripe.Charge | Stripe.Refund | Stripe.PaymentMethod;
+export type RenderedObject =
+  | Stripe.PaymentIntent
+  | Stripe.Charge
+  | Stripe.Refund
+  | Stripe.Dispute
+  | Stripe.PaymentMethod;
 
 export interface Renderer {
   readonly apiVersion: string;
   payment(payment: Payment, lookup: Lookup): Stripe.PaymentIntent;
   charge(charge: Charge): Stripe.Charge;
   refund(refund: Refund): Stripe.Refund;
+  dispute(dispute: Dispute): Stripe.Dispute;
   method(method: Method): Stripe.PaymentMethod;
   /** Any of them, by the prefix of its id. */
   byId(id: string, lookup: Lookup): RenderedObject | undefined;
@@ -41,11 +50,13 @@ export function createRenderer(publicUrl: () => string): Renderer {
     payment: (payment, lookup) => renderPayment(payment, lookup, actionUrl),
     charge: renderCharge,
     refund: renderRefund,
+    dispute: renderDispute,
     method: renderMethod,
     byId(id, lookup) {
       if (id.startsWith("pi_")) return ifFound(lookup.get("payments", id), (row) => renderer.payment(row, lookup));
       if (id.startsWith("ch_")) return ifFound(lookup.get("charges", id), renderCharge);
       if (id.startsWith("re_")) return ifFound(lookup.get("refunds", id), renderRefund);
+      if (id.startsWith("du_")) return ifFound(lookup.get("disputes", id), renderDispute);
       return ifFound(lookup.get("methods", id), renderMethod);
     },
     actionUrl,
@@ -231,7 +242,7 @@ function renderCharge(charge: Charge): Stripe.Charge {
     currency: charge.currency,
     customer: null,
     description: charge.description ?? null,
-    disputed: false,
+    disputed: charge.disputed ?? false,
     failure_balance_transaction: null,
     failure_code: failure?.code ?? null,
     failure_message: failure?.message ?? null,
@@ -350,7 +361,12 @@ function renderRefund(refund: Refund): Stripe.Refund {
       card: { reference_status: "pending", reference_type: "acquirer_reference_number", type: "refund" },
       type: "card",
     },
-    ...(refund.status === "failed" ? { failure_reason: "expired_or_canceled_card" } : {}),
+    ...(refund.status === "failed"
+      ? {
+          failure_balance_transaction: `txn_${refund.id.slice("re_".length)}`,
+          failure_reason: refund.failureReason ?? "unknown",
+        }
+      : {}),
     metadata: { ...refund.metadata },
     payment_intent: refund.paymentId,
     payment_method: refund.methodId,
@@ -360,6 +376,109 @@ function renderRefund(refund: Refund): Stripe.Refund {
     source_transfer_reversal: null,
     status: refund.status,
     transfer_reversal: null,
+  };
+}
+
+const noEvidence = {
+  access_activity_log: null,
+  billing_address: null,
+  cancellation_policy: null,
+  cancellation_policy_disclosure: null,
+  cancellation_rebuttal: null,
+  customer_communication: null,
+  customer_email_address: null,
+  customer_name: null,
+  customer_purchase_ip: null,
+  customer_signature: null,
+  duplicate_charge_documentation: null,
+  duplicate_charge_explanation: null,
+  duplicate_charge_id: null,
+  enhanced_evidence: {},
+  product_description: null,
+  receipt: null,
+  refund_policy: null,
+  refund_policy_disclosure: null,
+  refund_refusal_explanation: null,
+  service_date: null,
+  service_documentation: null,
+  shipping_address: null,
+  shipping_carrier: null,
+  shipping_date: null,
+  shipping_documentation: null,
+  shipping_tracking_number: null,
+  uncategorized_file: null,
+  uncategorized_text: null,
+} as const satisfies Stripe.Dispute.Evidence;
+
+function renderDispute(dispute: Dispute): Stripe.Dispute {
+  const { status, withdrawnAt, reinstatedAt } = dispute;
+  const isInquiry = status.startsWith("warning_");
+  const moved = [
+    ...(withdrawnAt === undefined ? [] : [disputeMoney(dispute, -dispute.amount, withdrawnAt, "dispute")]),
+    ...(reinstatedAt === undefined ? [] : [disputeMoney(dispute, dispute.amount, reinstatedAt, "dispute_reversal")]),
+  ];
+  return {
+    id: dispute.id,
+    object: "dispute",
+    amount: dispute.amount,
+    balance_transactions: moved,
+    charge: dispute.chargeId,
+    created: dispute.created,
+    currency: dispute.currency,
+    enhanced_eligibility_types: [],
+    evidence: { ...noEvidence, ...dispute.evidence },
+    evidence_details: {
+      due_by: takesEvidence(dispute) ? dispute.dueBy : null,
+      enhanced_eligibility: {},
+      has_evidence: Object.keys(dispute.evidence).length > 0,
+      past_due: dispute.submissions === 0 && !takesEvidence(dispute),
+      submission_count: dispute.submissions,
+      submission_method: dispute.submissions === 0 ? "not_submitted" : "manual",
+    },
+    intended_submission_method: null,
+    is_charge_refundable: isInquiry || status === "won",
+    livemode: false,
+    metadata: { ...dispute.metadata },
+    network_reason_code: null,
+    payment_intent: dispute.paymentId,
+    payment_method_details: {
+      card: {
+        brand: dispute.brand,
+        case_type: isInquiry ? "inquiry" : "chargeback",
+        network: dispute.brand,
+        network_reason_code: null,
+      },
+      type: "card",
+    },
+    reason: dispute.reason,
+    status,
+  };
+}
+
+/** Fees are not simulated. */
+function disputeMoney(
+  { id, currency }: Dispute,
+  amount: number,
+  created: number,
+  category: "dispute" | "dispute_reversal",
+): Stripe.BalanceTransaction {
+  return {
+    id: `txn_${category === "dispute" ? "w" : "r"}${id.slice("du_".length)}`,
+    object: "balance_transaction",
+    amount,
+    available_on: created,
+    balance_type: "payments",
+    created,
+    currency,
+    description: category === "dispute" ? "Chargeback withdrawal" : "Chargeback reversal",
+    exchange_rate: null,
+    fee: 0,
+    fee_details: [],
+    net: amount,
+    reporting_category: category,
+    source: id,
+    status: "available",
+    type: "adjustment",
   };
 }
 
@@ -379,13 +498,17 @@ const expandable: Readonly<Record<string, readonly string[]>> = {
     "failure_balance_transaction",
     "on_behalf_of",
     "payment_intent",
+    "refunds",
     "review",
     "source_transfer",
     "transfer",
   ],
   refund: ["balance_transaction", "charge", "customer", "payment_intent", "payment_method", "transfer_reversal"],
+  dispute: ["charge", "payment_intent"],
   payment_method: ["customer"],
 };
+/** As many as a list within another object has. */
+const refundsExpanded = 10;
 const maxExpandDepth = 4;
 
 /** Replaces ids by objects, in place. */
@@ -407,11 +530,22 @@ export function expand(object: object, paths: readonly string[], renderer: Rende
       return;
     }
     if (!expandable[String(target["object"])]?.includes(head)) throw cannotExpand(path);
+    if (head === "refunds") target[head] = refundsOf(String(target["id"]));
     const value = target[head];
     if (typeof value === "string") target[head] = renderer.byId(value, lookup) ?? value;
     const next = target[head];
     if (rest.length > 0 && typeof next === "object" && next !== null)
       expandPath(next as Record<string, unknown>, rest, path);
+  }
+
+  function refundsOf(chargeId: string): object {
+    const refunds = [...lookup.refundsOf(chargeId)].reverse();
+    return {
+      object: "list",
+      data: refunds.slice(0, refundsExpanded).map(renderer.refund),
+      has_more: refunds.length > refundsExpanded,
+      url: `/v1/charges/${chargeId}/refunds`,
+    };
   }
 }
 

@@ -1,7 +1,8 @@
 // What one request does to payments: reads rows, asks the pure rules, writes rows and events into a draft.
 import type { Stripe } from "stripe";
+import { checkPart } from "./amounts.js";
 import type { Books } from "./books.js";
-import { type BillingDetails, cardOfName, type Method, readCard, type TypedCard } from "./cards.js";
+import { type BillingDetails, behaviourOf, cardOfName, type Method, readCard, type TypedCard } from "./cards.js";
 import type { Draft } from "./drafts.js";
 import { invalidRequest, noSuch, noSuchReference, StripeFailure } from "./failures.js";
 import { type Renderer, renderPaymentError } from "./objects.js";
@@ -9,6 +10,7 @@ import { changedMetadata, type MetadataChange } from "./params.js";
 import {
   authenticatePayment,
   type CancellationReason,
+  type Charge,
   cancelPayment,
   capturePayment,
   confirmPayment,
@@ -17,7 +19,14 @@ import {
   refuseChangeOf,
   type Step,
 } from "./payment-intents.js";
-import { type RefundOrder, type RefundStep, refundCharge, settleRefund } from "./refunds.js";
+import {
+  type RefundOrder,
+  type RefundStep,
+  type RefundWord,
+  refundCharge,
+  settleRefund,
+  tellRefund,
+} from "./refunds.js";
 
 export interface Call {
   readonly draft: Draft;
@@ -27,7 +36,19 @@ export interface Call {
   readonly now: number;
   readonly newId: (prefix: string) => string;
   readonly searchLagMs: number;
+  readonly times: BankTimes;
+}
+
+/** How long the buyer's bank takes, in milliseconds. */
+export interface BankTimes {
+  /** For refunds to the cards that let them wait or fail. */
   readonly refundSettleMs: number;
+  /** From the payment to the dispute, for the cards that dispute it. */
+  readonly disputeOpenMs: number;
+  /** From the dispute to the last moment for evidence. */
+  readonly disputeDueMs: number;
+  /** From the evidence to the verdict. */
+  readonly disputeSettleMs: number;
 }
 
 /** The object to answer with; `failure` when the state has changed and the answer is an error all the same. */
@@ -232,6 +253,7 @@ export function captureNamed(
   { amount, metadata }: { amount: number | undefined; metadata: MetadataChange | undefined },
 ): Done {
   const payment = paymentNamed(call, id);
+  if (amount !== undefined) checkPart(amount, payment.currency, "amount_to_capture");
   const charge = call.draft.get("charges", payment.latestChargeId ?? "");
   const changed = { ...payment, metadata: changedMetadata(payment.metadata, metadata) };
   return take(call, capturePayment(changed, charge, amount), payment);
@@ -249,7 +271,7 @@ function take(call: Call, step: Step | Refusal, before: Payment, method?: Method
   const payment = { ...step.payment, changedAt: call.now };
   const { draft } = call;
   draft.put("payments", payment);
-  if (step.charge !== undefined) draft.put("charges", step.charge);
+  if (step.charge !== undefined) draft.put("charges", withDispute(call, step.charge));
   if (step.methodUsed && method !== undefined) draft.put("methods", { ...method, used: true });
   for (const event of step.events) draft.emit(event, event.startsWith("charge.") ? step.charge!.id : payment.id);
   if (step.failed === undefined) return done(call, payment);
@@ -260,6 +282,12 @@ function take(call: Call, step: Step | Refusal, before: Payment, method?: Method
     payment_intent: call.renderer.payment(payment, draft),
   });
   return { object: {}, failure };
+}
+
+/** A charge that has just been captured, with the moment when its card's holder disputes it. */
+function withDispute({ now, times }: Call, charge: Charge): Charge {
+  if (!charge.captured || behaviourOf(charge.card).dispute === undefined) return charge;
+  return { ...charge, disputeAt: now + times.disputeOpenMs };
 }
 
 function done(call: Call, payment: Payment): Done {
@@ -299,17 +327,13 @@ export function createRefund(call: Call, { of, ...order }: NewRefund): Done {
       param: "payment_intent",
     });
   }
+  if (order.amount !== undefined) checkPart(order.amount, charge.currency, "amount");
   const step = refundCharge(charge, {
     ...order,
     id: call.newId("re"),
     now: secondsOf(call.now),
-    settlesAt: call.now + call.refundSettleMs,
+    settlesAt: call.now + call.times.refundSettleMs,
   });
-  if (!step.ok)
-    throw invalidRequest(step.message, {
-      ...(step.code === "" ? {} : { code: step.code }),
-      ...(step.param === undefined ? {} : { param: step.param }),
-    });
   return takeRefund(call, step);
 }
 
@@ -320,12 +344,36 @@ export function settle(call: Call, refundId: string): Done | undefined {
   return takeRefund(call, settleRefund(refund, call.draft.get("charges", refund.chargeId)!), { status: refund.status });
 }
 
-function takeRefund({ draft, renderer }: Call, step: RefundStep, previous?: object): Done {
+/** The bank says something about a refund, whatever its card is known for. */
+export function tellRefundNamed(call: Call, refundId: string, word: RefundWord): Done {
+  const refund = call.draft.get("refunds", refundId);
+  if (refund === undefined) throw noSuch("refund", refundId, "id");
+  const charge = call.draft.get("charges", refund.chargeId)!;
+  return takeRefund(call, tellRefund(refund, charge, word), { status: refund.status });
+}
+
+export function cancelRefundNamed(call: Call, refundId: string): Done {
+  const refund = call.draft.get("refunds", refundId);
+  if (refund === undefined) throw noSuch("refund", refundId, "id");
+  // https://docs.stripe.com/api/refunds/cancel
+  if (refund.status !== "requires_action")
+    throw invalidRequest(
+      `This refund can't be canceled because it has a status of ${refund.status}. Only a refund with a status of requires_action can be canceled.`,
+    );
+  return tellRefundNamed(call, refundId, { status: "canceled" });
+}
+
+function takeRefund({ draft, renderer }: Call, step: RefundStep | Refusal, previous?: object): Done {
+  if (!step.ok)
+    throw invalidRequest(step.message, {
+      ...(step.code === "" ? {} : { code: step.code }),
+      ...(step.param === undefined ? {} : { param: step.param }),
+    });
   draft.put("charges", step.charge);
   draft.put("refunds", step.refund);
   for (const event of step.events) {
     const about = event === "charge.refunded" ? step.charge.id : step.refund.id;
-    draft.emit(event satisfies Stripe.Event.Type, about, event === "refund.updated" ? previous : undefined);
+    draft.emit(event satisfies Stripe.Event.Type, about, event.endsWith("refund.updated") ? previous : undefined);
   }
   return { object: renderer.refund(step.refund) };
 }

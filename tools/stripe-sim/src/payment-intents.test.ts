@@ -11,7 +11,7 @@ import {
   refuseChangeOf,
   type Step,
 } from "./payment-intents.js";
-import { amountInWords, type Refund, refundCharge, settleRefund } from "./refunds.js";
+import { type Refund, refundCharge, settleRefund } from "./refunds.js";
 
 const now = 1_800_000_000;
 const methodNamed = (name: string): Method => ({
@@ -168,7 +168,7 @@ describe("any sequence of moves", () => {
           for (const charge of successful) {
             expect(charge.amountCaptured + charge.amountReleased).toBeLessThanOrEqual(charge.amount);
             expect(charge.amountRefunded).toBeLessThanOrEqual(charge.amountCaptured);
-            const given = [...refunds.values()].filter(({ status }) => status !== "failed");
+            const given = [...refunds.values()].filter(({ status }) => status !== "failed" && status !== "canceled");
             expect(given.reduce((sum, refund) => sum + refund.amount, 0)).toBe(charge.amountRefunded);
           }
           const [charge] = successful;
@@ -181,15 +181,5 @@ describe("any sequence of moves", () => {
       ),
       { numRuns: 300 },
     );
-  });
-});
-
-describe("amountInWords", () => {
-  it("knows how many digits a currency has", () => {
-    expect([amountInWords(1050, "usd"), amountInWords(500, "jpy"), amountInWords(1234567, "eur")]).toEqual([
-      "$10.50",
-      "¥500",
-      "€12,345.67",
-    ]);
   });
 });

@@ -91,6 +91,12 @@ export interface Charge {
   readonly amountReleased: number;
   /** By refunds that have not failed. */
   readonly amountRefunded: number;
+  /** Milliseconds: when its holder disputes it, for the test cards that do. */
+  readonly disputeAt?: number;
+  /** Ever. */
+  readonly disputed?: boolean;
+  /** By a dispute that is open or lost: it can't be refunded. */
+  readonly chargedBack?: boolean;
   readonly metadata: Readonly<Record<string, string>>;
   readonly description?: string;
   readonly receiptEmail?: string;

@@ -2,7 +2,7 @@
 import { type Endpoint, expand, list, paging, present, within } from "./endpoint.js";
 import { invalidRequest, noSuch } from "./failures.js";
 import { changedMetadata, integer, metadata, oneOf, readFields, text, timeRange } from "./params.js";
-import { createRefund } from "./payment-desk.js";
+import { cancelRefundNamed, createRefund } from "./payment-desk.js";
 
 export const createRefundEndpoint: Endpoint = {
   method: "POST",
@@ -64,6 +64,15 @@ export const updateRefund: Endpoint = {
       call.draft.emit("refund.updated", id, { metadata: before.metadata });
       return { object: call.renderer.refund(refund) };
     };
+  },
+};
+
+export const cancelRefund: Endpoint = {
+  method: "POST",
+  template: "/v1/refunds/:id/cancel",
+  read({ id, params }) {
+    readFields({ expand }, params);
+    return (call) => cancelRefundNamed(call, id);
   },
 };
 

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { accountId } from "./account-endpoints.js";
+import { amountInWords } from "./amounts.js";
 import { type Books, type Entry, pack, unpack } from "./books.js";
 import { answerControl, type ControlOptions, type RequestLog } from "./control.js";
 import { type Draft, openDraft } from "./drafts.js";
@@ -27,10 +28,9 @@ import { emptyTree, type FormTree, isTree, parseForm } from "./form.js";
 import { fingerprintOf, type IdempotencyRecord, judgeKey, type KeyedRequest, maxKeyLength } from "./idempotency.js";
 import { apiVersion, expand, type Renderer } from "./objects.js";
 import { approvalPage, cardPage, messagePage, pageHeaders, readExpiry, safeReturnUrl, withParams } from "./pages.js";
-import { authenticate, type Call, createMethod, type Done } from "./payment-desk.js";
+import { authenticate, type BankTimes, type Call, createMethod, type Done } from "./payment-desk.js";
 import type { Payment } from "./payment-intents.js";
 import type { RateLimits } from "./rate-limits.js";
-import { amountInWords } from "./refunds.js";
 
 export interface ServerOptions {
   readonly books: Books;
@@ -43,7 +43,7 @@ export interface ServerOptions {
   /** Milliseconds. */
   readonly clock: () => number;
   readonly searchLagMs: number;
-  readonly refundSettleMs: number;
+  readonly times: BankTimes;
   /** Applies a change with the deliveries of its events, and resolves when it is on disk. */
   readonly commit: (entry: Entry, events: Draft["events"], faults: Faults["webhooks"]) => Promise<void>;
   /** Resolves when everything that can be seen is on disk. */
@@ -305,7 +305,7 @@ export function createSimServer(options: ServerOptions): Server {
       now,
       newId,
       searchLagMs: options.searchLagMs,
-      refundSettleMs: options.refundSettleMs,
+      times: options.times,
     };
   }
 

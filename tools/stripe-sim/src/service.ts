@@ -4,15 +4,16 @@ import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
 import { createBooks, type Entry } from "./books.js";
 import { chanceFrom } from "./chance.js";
-import type { stripeSimSettings } from "./config.js";
+import { longestTimerMs, type stripeSimSettings } from "./config.js";
 import { createRequestLog } from "./control.js";
 import { lockDirectory } from "./data-lock.js";
+import { decideNamed, disputeAsItsCardSays, disputePayment, settleDispute } from "./dispute-desk.js";
 import { type Draft, openDraft } from "./drafts.js";
 import { createFaultPlan, type Faults, noFaults } from "./faults.js";
 import { keptMilliseconds } from "./idempotency.js";
 import { type Journal, openJournal } from "./journal.js";
 import { createRenderer } from "./objects.js";
-import { authenticate, type Call, settle } from "./payment-desk.js";
+import { authenticate, type BankTimes, type Call, type Done, settle, tellRefundNamed } from "./payment-desk.js";
 import { createRateLimits } from "./rate-limits.js";
 import { createSimServer } from "./server.js";
 import { createCourier } from "./webhooks.js";
@@ -35,6 +36,12 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
   const plan = createFaultPlan(config.SIM_FAULTS, config.SIM_SEED);
   const requests = createRequestLog();
   let journal: Journal | undefined;
+  const times: BankTimes = {
+    refundSettleMs: config.SIM_REFUND_SETTLE_MS,
+    disputeOpenMs: config.SIM_DISPUTE_OPEN_MS,
+    disputeDueMs: config.SIM_DISPUTE_DUE_MS,
+    disputeSettleMs: config.SIM_DISPUTE_SETTLE_MS,
+  };
 
   /** Applies a change at once and resolves when it is on disk: nobody is told of it, or of what came of it, before. */
   function write(entry: Entry): Promise<void> {
@@ -68,24 +75,38 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
     const deliveries = courier.plan(events, faults, clock());
     await write(deliveries.length === 0 ? entry : { ...entry, put: { ...entry.put, deliveries } });
     courier.send(deliveries);
-    for (const refund of entry.put?.refunds ?? []) settleLater(refund.id, refund.settlesAt);
+    setClocks(entry.put ?? {});
   }
 
   const settlements = new Set<NodeJS.Timeout>();
-  function settleLater(refundId: string, at: number | undefined): void {
+  function settleLater(at: number | undefined, id: string, act: (call: Call) => Done | undefined): void {
     if (at === undefined) return;
     const timer = setTimeout(
       () => {
         settlements.delete(timer);
         const call = callOfNobody();
-        if (settle(call, refundId) === undefined) return;
+        if (act(call) === undefined) return;
         commit(call.draft.entry(), call.draft.events, noFaults.webhooks).catch((err: unknown) =>
-          log.error({ err, refund: refundId }, "a refund did not settle; it will at the next start"),
+          log.error({ err, id }, "the bank's word did not come; it will at the next start"),
         );
       },
-      Math.max(0, at - clock()),
+      Math.min(longestTimerMs, Math.max(0, at - clock())),
     );
     settlements.add(timer);
+  }
+
+  /** For every row that the bank has still something to say about. */
+  function setClocks({ refunds = [], charges = [], disputes = [] }: NonNullable<Entry["put"]>): void {
+    for (const { id, settlesAt } of refunds) settleLater(settlesAt, id, (call) => settle(call, id));
+    for (const { id, disputeAt } of charges) settleLater(disputeAt, id, (call) => disputeAsItsCardSays(call, id));
+    for (const { id, actsAt } of disputes) settleLater(actsAt, id, (call) => settleDispute(call, id, actsAt!));
+  }
+
+  async function byBank(say: (call: Call) => Done): Promise<object> {
+    const call = callOfNobody();
+    const { object } = say(call);
+    await commit(call.draft.entry(), call.draft.events, noFaults.webhooks);
+    return object;
   }
 
   function callOfNobody(): Call {
@@ -97,7 +118,7 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
       now,
       newId,
       searchLagMs: config.SIM_SEARCH_LAG_MS,
-      refundSettleMs: config.SIM_REFUND_SETTLE_MS,
+      times,
     };
   }
 
@@ -136,11 +157,22 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
     plan,
     rates: createRateLimits({ perEndpoint: config.SIM_RATE_PER_ENDPOINT, total: config.SIM_RATE_TOTAL }),
     requests,
-    control: config.SIM_CONTROL ? { books, plan, requests, authenticate: approve, resend } : undefined,
+    control: config.SIM_CONTROL
+      ? {
+          books,
+          plan,
+          requests,
+          authenticate: approve,
+          resend,
+          tellRefund: (id, word) => byBank((call) => tellRefundNamed(call, id, word)),
+          dispute: (paymentId, order) => byBank((call) => disputePayment(call, paymentId, order)),
+          decideDispute: (id, verdict) => byBank((call) => decideNamed(call, id, verdict)),
+        }
+      : undefined,
     newId,
     clock,
     searchLagMs: config.SIM_SEARCH_LAG_MS,
-    refundSettleMs: config.SIM_REFUND_SETTLE_MS,
+    times,
     commit,
     durable: () => journal!.durable(),
     log,
@@ -164,7 +196,11 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
   sweep();
   const sweeping = setInterval(sweep, sweepEveryMs);
   courier.send(books.tables.deliveries.values());
-  for (const { id, settlesAt } of books.tables.refunds.values()) settleLater(id, settlesAt);
+  setClocks({
+    refunds: [...books.tables.refunds.values()],
+    charges: [...books.tables.charges.values()],
+    disputes: [...books.tables.disputes.values()],
+  });
   lifecycle.onStop("webhooks and clocks", async () => {
     clearInterval(sweeping);
     for (const timer of settlements) clearTimeout(timer);

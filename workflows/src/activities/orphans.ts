@@ -96,7 +96,7 @@ export function orphanSteps(parts: OrphanParts, attempt: Attempt): Pick<Steps, "
 
     // Those under way, however long ago they began: few at any time, so they need no place to go on from.
     async refund({ beforeMs, cursor }, options) {
-      const page = { state: RefundState.PENDING, beforeMs, cursor, limit: atOnce, eventId: "" };
+      const page = { state: RefundState.PENDING, beforeMs, cursor, limit: atOnce, eventIds: [] };
       const { refunds, nextCursor } = await ticket.listRefunds(page, options);
       const orphans: Orphan[] = [];
       for (const { refund, ...order } of refunds)
@@ -106,7 +106,7 @@ export function orphanSteps(parts: OrphanParts, attempt: Attempt): Pick<Steps, "
     },
 
     async "failed refund"({ beforeMs, cursor }, options) {
-      const page = { state: RefundState.FAILED, beforeMs, cursor, limit: atOnce, eventId: "" };
+      const page = { state: RefundState.FAILED, beforeMs, cursor, limit: atOnce, eventIds: [] };
       const { refunds, nextCursor } = await ticket.listRefunds(page, options);
       const orphans: Orphan[] = [];
       for (const { refund, checkoutId, userId: accountId, eventId, currency } of refunds) {

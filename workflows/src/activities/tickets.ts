@@ -49,9 +49,9 @@ export function ticketSteps(
         return order.ticketIds;
       }),
 
-    voidTickets: ({ seatIds, moneyPending = false, ...step }) =>
+    voidTickets: ({ seatIds, ...step }) =>
       attempt([], async (options) => {
-        const { order } = await ticket.voidTickets({ ...step, seatIds: [...seatIds], moneyPending }, options);
+        const { order } = await ticket.voidTickets({ ...step, seatIds: [...seatIds] }, options);
         return seatIds.length > 0 ? seatIds : (order?.seats.map((seat) => seat.seatId) ?? []);
       }),
 

@@ -41,14 +41,18 @@ export async function refund(input: RefundInput): Promise<RefundResult> {
 async function giveBack(input: RefundInput, reserved: ReservedStep | undefined): Promise<RefundResult> {
   const { refundId, checkoutId, accountId, eventId } = input;
   const seats = reserved?.seatIds ?? input.seatIds;
-  const paid: RefundedStep = reserved?.amount === 0 ? { amount: 0 } : await pay(input, reserved);
-  const { amount } = paid;
-  const moneyPending = paid.outcome === "pending" || paid.outcome === "failed";
-  setCurrentDetails("the money is on its way; voids the tickets");
+  const { amount, outcome } =
+    reserved?.amount === 0 ? { amount: 0 } : await lastWord(input, await pay(input, reserved));
+  if (outcome === "failed") {
+    // The order voids its tickets and owes the money by Stripe's word; that frees the seats, too.
+    await takeStripesWord(checkoutId);
+    index({ status: "refund_failed" });
+    setCurrentDetails("has ended: the bank did not take the money, and a person has to see to it; tickets are void");
+    return { refundId, checkoutId, amount, seatIds: seats, outcome };
+  }
+  setCurrentDetails("the money went back; voids the tickets");
   const voided = await insist(() =>
-    inHouse("voidTickets", "Void the tickets", [
-      { checkoutId, refundId, seatIds: seats, amountRefunded: amount, ...(moneyPending && { moneyPending }) },
-    ]),
+    inHouse("voidTickets", "Void the tickets", [{ checkoutId, refundId, seatIds: seats, amountRefunded: amount }]),
   );
   setCurrentDetails("the tickets are void; frees the seats");
   // Money alone frees none. Naming no seat would free all of them.
@@ -56,31 +60,24 @@ async function giveBack(input: RefundInput, reserved: ReservedStep | undefined):
     await insist(() =>
       inHouse("releaseClaims", "Free the seats", [{ eventId, checkoutId, accountId, seatIds: seats }]),
     );
-  const result = { refundId, checkoutId, amount, seatIds: reserved ? seats : voided };
-  if (moneyPending && (await endsUnpaid(input, paid))) {
-    index({ status: "refund_failed" });
-    setCurrentDetails(
-      "has ended: the bank did not take the money, and a person has to see to it; tickets and seats are back",
-    );
-    return { ...result, outcome: "failed" };
-  }
   index({ status: "refunded" });
   setCurrentDetails("has ended: money, tickets and seats are back");
   log.info("a refund ended", { refundId, checkoutId, amount });
-  return result;
+  return { refundId, checkoutId, amount, seatIds: reserved ? seats : voided };
 }
 
 /** Asks Stripe for the money. When it refuses, what was set aside is given up, and the order learns what Stripe knows. */
 async function pay(input: RefundInput, reserved: ReservedStep | undefined): Promise<RefundedStep> {
   const { refundId, checkoutId } = input;
+  const amount = reserved?.amount ?? input.amount;
   try {
     const summary = input.amount === 0 ? "Give all of the money back" : "Give some of the money back";
-    return await atStripe.refundPayment.executeWithOptions({ summary }, [
-      { checkoutId, refundId, amount: reserved?.amount ?? input.amount },
-    ]);
+    return await atStripe.refundPayment.executeWithOptions({ summary }, [{ checkoutId, refundId, amount }]);
   } catch (error) {
     const refusal = refusalOf(error);
     if (!refusal) throw error;
+    // This very refund was sent back before: an earlier run of it was closed by force.
+    if (refusal.details["refundStatus"] !== undefined) return { amount, outcome: "failed" };
     if (reserved) await insist(() => inHouse("dropRefund", "Give the refund up", [{ checkoutId, refundId }]));
     // Money that moved at Stripe itself is why it has less left than the order says.
     if (patched("refund-truth")) await takeStripesWord(checkoutId);
@@ -88,18 +85,12 @@ async function pay(input: RefundInput, reserved: ReservedStep | undefined): Prom
   }
 }
 
-/** Waits for Stripe's last word, and takes it to the order. True: the money did not reach the buyer. */
-async function endsUnpaid({ refundId, checkoutId }: RefundInput, paid: RefundedStep): Promise<boolean> {
-  let { outcome } = paid;
-  if (outcome === "pending") {
-    setCurrentDetails("tickets and seats are back; waits for the bank to take the money");
-    const summary = "Wait until the bank has taken the money";
-    ({ outcome } = await insist(() =>
-      untilFinal.awaitRefund.executeWithOptions({ summary }, [{ checkoutId, refundId }]),
-    ));
-  }
-  await takeStripesWord(checkoutId);
-  return outcome === "failed";
+/** While Stripe's word is not final the tickets stay, and the seats are nobody else's. */
+async function lastWord({ refundId, checkoutId }: RefundInput, paid: RefundedStep): Promise<RefundedStep> {
+  if (paid.outcome !== "pending") return paid;
+  setCurrentDetails("waits for the bank to take the money");
+  const summary = "Wait until the bank has taken the money";
+  return insist(() => untilFinal.awaitRefund.executeWithOptions({ summary }, [{ checkoutId, refundId }]));
 }
 
 /** Sets seats and money aside. A refund of the same seats that died halfway is ended first: its result is the answer. */

@@ -1,7 +1,7 @@
 // How workflows run their steps: the ones at Stripe as activities with their own rows in the Web UI, the in-house ones
 // within the workflow task, and how a step's refusal is told from its trouble.
 
-import type { RefusalCode } from "@onsale/kit/errors";
+import type { RefusalCode, RefusalDetails } from "@onsale/kit/errors";
 import {
   ActivityCancellationType,
   ActivityFailure,
@@ -129,10 +129,17 @@ export async function insist<Answer>(
 }
 
 /** The refusal by which a step ended, if that is how it ended. Activities wrap their failure, local ones do not. */
-export function refusalOf(error: unknown): { readonly code: string; readonly message: string } | undefined {
+export function refusalOf(error: unknown): Refusal | undefined {
   const failure = error instanceof ActivityFailure ? error.cause : error;
   if (!(failure instanceof ApplicationFailure) || failure.nonRetryable !== true) return undefined;
-  return { code: failure.type ?? "INTERNAL", message: failure.message };
+  const [details] = failure.details ?? [];
+  return { code: failure.type ?? "INTERNAL", message: failure.message, details: (details ?? {}) as RefusalDetails };
+}
+
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly details: RefusalDetails;
 }
 
 /** In one line, for operators. */

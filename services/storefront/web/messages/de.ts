@@ -152,6 +152,24 @@ export const german: Messages = {
   orderPaid: "Bezahlt",
   orderRefunded: "Erstattet",
   orderPartly: "Teilweise erstattet",
+  orderVoid: "Ungültig",
+  orderRefundFailed: "Erstattung fehlgeschlagen",
+  orderDisputed: "Die Zahlung ist bei der Bank strittig; das ist noch nicht entschieden.",
+  seatVoid: "ungültig",
+  refundFailedOwed: "Erstattung fehlgeschlagen: Wir schulden dir {amount}",
+  refundFailedText:
+    "Deine Bank hat uns das Geld zurückgeschickt. Wir sorgen dafür, dass du es bekommst; du musst nichts tun.",
+  refundBySeat: "Was zurückgeht, Platz für Platz",
+  refundKindReturn: "Tickets zurückgegeben",
+  refundKindGoodwill: "Kulanz; die Tickets bleiben gültig",
+  refundKindVoid: "Tickets für ungültig erklärt",
+  refundKindOutside: "Vom Zahlungsanbieter erstattet",
+  refundKindDispute: "Von der Bank zurückgeholt",
+  refundStatePending: "läuft",
+  refundStatePaid: "erledigt",
+  refundStateFailed: "fehlgeschlagen, geschuldet",
+  refundStateReplaced: "fehlgeschlagen, erneut veranlasst",
+  refundStateClosed: "fehlgeschlagen, anders gezahlt",
   receipt: "Beleg",
   refundsByOrganiser: "Zurückgeben geht über den Veranstalter, der über Erstattungen entscheidet.",
 
@@ -321,7 +339,10 @@ export const german: Messages = {
   refusalPaymentState:
     "Diese Zahlung kann so, wie sie steht, nicht zurückgehen. Lade die Bestellung neu, um zu sehen, wie es jetzt ist.",
   refusalRefundTooLarge:
-    "Es wird mehr zurückverlangt, als von dieser Bestellung übrig ist. Lade sie neu, um zu sehen, wie viel das ist.",
+    "Es wird mehr zurückverlangt, als vom Geld dieser Plätze übrig ist. Lade die Bestellung neu, um zu sehen, wie viel das ist.",
+  refusalNoRefund: "Die Bestellung hat diese Erstattung nicht. Lade sie neu, um zu sehen, welche sie hat.",
+  refusalRefundNotFailed:
+    "Diese Erstattung ist nicht fehlgeschlagen, oder jemand hat sich schon darum gekümmert. Lade die Bestellung neu.",
   refusalRefunded: "Das Geld für diese Plätze ist schon zurückgegangen.",
   refusalSeatsRefunded: "{seats}: Das Geld dafür ist schon zurückgegangen.",
   refusalRefundUntil:

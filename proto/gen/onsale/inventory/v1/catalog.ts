@@ -193,7 +193,10 @@ export interface Venue {
   timeZone: string;
 }
 
-/** Amounts are integers in the currency's minor unit (cents). */
+/**
+ * Amounts are integers in the currency's minor unit as Stripe counts it (cents; hundredths of ISK and UGX too, which have no decimals):
+ * kit/src/currencies.ts. One seat must be worth a charge, and seats_per_person of them no more than one.
+ */
 export interface PriceTier {
   tierId: string;
   name: string;

@@ -184,7 +184,10 @@ export function refundStatusToNumber(object: RefundStatus): number {
   }
 }
 
-/** Stripe's word on a dispute. A warning is an inquiry: the bank asks, no money has moved. */
+/**
+ * Stripe's word on a dispute. A warning is an inquiry: the bank asks, no money has moved. An appeal counts as the dispute
+ * that it is about; UNSPECIFIED is a word of Stripe's that we don't know yet, and its money counts as disputed.
+ */
 export const DisputeStatus = {
   UNSPECIFIED: "DISPUTE_STATUS_UNSPECIFIED",
   NEEDS_RESPONSE: "DISPUTE_STATUS_NEEDS_RESPONSE",
@@ -376,7 +379,7 @@ export interface RefundResponse {
     | undefined;
   /** Stripe's id, re_... */
   stripeRefundId: string;
-  /** What this refund gives back, unless it has failed or was cancelled: status says. */
+  /** What this refund gives back. */
   amount: number;
   status: RefundStatus;
 }
@@ -464,7 +467,7 @@ export interface StripePayment {
   createdAtMs: number;
   refunds: PaymentRefund[];
   disputes: Dispute[];
-  /** Ours; unset: we have none for this intent. */
+  /** Ours; unset: we have none that names this intent. */
   record?: Payment | undefined;
 }
 
@@ -3064,7 +3067,11 @@ export const PaymentServiceService = {
     responseSerialize: (value: CancelResponse): Buffer => Buffer.from(CancelResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): CancelResponse => CancelResponse.decode(value),
   },
-  /** Refunds captured money, in full or in part. Idempotent by refund id. */
+  /**
+   * Refunds captured money, in full or in part. Idempotent by refund id. Refusals: REFUND_TOO_LARGE, and
+   * PAYMENT_STATE_CONFLICT: a dispute keeps this money (details.disputed, or details.stripeCode charge_disputed), or this
+   * very refund has failed or was cancelled (details.refundStatus, failureReason): then a new refund id is needed.
+   */
   refund: {
     path: "/onsale.payment.v1.PaymentService/Refund" as const,
     requestStream: false as const,
@@ -3166,7 +3173,11 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
    * captured answers with status captured and stays.
    */
   cancel: handleUnaryCall<CancelRequest, CancelResponse>;
-  /** Refunds captured money, in full or in part. Idempotent by refund id. */
+  /**
+   * Refunds captured money, in full or in part. Idempotent by refund id. Refusals: REFUND_TOO_LARGE, and
+   * PAYMENT_STATE_CONFLICT: a dispute keeps this money (details.disputed, or details.stripeCode charge_disputed), or this
+   * very refund has failed or was cancelled (details.refundStatus, failureReason): then a new refund id is needed.
+   */
   refund: handleUnaryCall<RefundRequest, RefundResponse>;
   /** The payment as we know it; refresh asks Stripe first. */
   getPayment: handleUnaryCall<GetPaymentRequest, GetPaymentResponse>;
@@ -3246,7 +3257,11 @@ export interface PaymentServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: CancelResponse) => void,
   ): ClientUnaryCall;
-  /** Refunds captured money, in full or in part. Idempotent by refund id. */
+  /**
+   * Refunds captured money, in full or in part. Idempotent by refund id. Refusals: REFUND_TOO_LARGE, and
+   * PAYMENT_STATE_CONFLICT: a dispute keeps this money (details.disputed, or details.stripeCode charge_disputed), or this
+   * very refund has failed or was cancelled (details.refundStatus, failureReason): then a new refund id is needed.
+   */
   refund(
     request: RefundRequest,
     callback: (error: ServiceError | null, response: RefundResponse) => void,

@@ -307,6 +307,7 @@ export interface Order {
   event: TicketEvent | undefined;
   seats: OrderSeat[];
   amount: number;
+  /** Went back, as Stripe says, or was paid another way: refunds that are PAID or CLOSED. */
   amountRefunded: number;
   currency: string;
   status: OrderStatus;
@@ -321,6 +322,8 @@ export interface Order {
   /** Owed to the buyer: refunds that failed. */
   amountFailed: number;
   disputes: OrderDispute[];
+  /** Of amount_refunded: what was paid another way than by Stripe. */
+  amountClosed: number;
 }
 
 export interface SeatMoney {
@@ -348,6 +351,8 @@ export interface OrderRefund {
   replacedBy: string;
   closedBy: string;
   closedReason: string;
+  /** When it was asked for, or made at Stripe. */
+  requestedAtMs: number;
 }
 
 export interface OrderDispute {
@@ -382,8 +387,6 @@ export interface VoidTicketsRequest {
   /** Empty: all. */
   seatIds: string[];
   amountRefunded: number;
-  /** Stripe has the refund and its word is not final: the tickets become void, and the refund stays pending until RecordPayment says more. */
-  moneyPending: boolean;
 }
 
 export interface VoidTicketsResponse {
@@ -488,19 +491,23 @@ export interface SalesPoint {
 
 export interface GetSalesResponse {
   asOfMs: number;
-  /** Of orders: what was paid, and what went back. */
+  /** Of orders: what was paid, and what went back (PAID and CLOSED). */
   gross: number;
   refunded: number;
   orders: number;
-  /** Orders of which nothing is left. */
+  /** Orders without a valid ticket. */
   ordersRefunded: number;
   /** That are valid. */
   tickets: number;
+  /** By which money went back. */
   refunds: number;
   tiers: TierSales[];
   /** At most 120, evenly spaced. */
   series: SalesPoint[];
   seriesStepMs: number;
+  /** That the bank sent back and nobody has seen to yet, and what is owed by them. */
+  refundsFailed: number;
+  amountFailed: number;
 }
 
 export interface ReserveRefundRequest {
@@ -565,14 +572,15 @@ export interface CloseRefundResponse {
 }
 
 export interface ListRefundsRequest {
+  /** PENDING or FAILED. */
   state: RefundState;
   /** In this state since before then; 0: any. */
   beforeMs: number;
   cursor: string;
-  /** 1 to 500; 0: 100. */
+  /** Of orders, each with all that it has: 1 to 500; 0: 100. */
   limit: number;
-  /** Empty: of all events. */
-  eventId: string;
+  /** At most 500; none: of all events. */
+  eventIds: string[];
 }
 
 export interface ListedRefund {
@@ -601,6 +609,7 @@ export interface EndCheckoutResponse {
 
 export interface ListChangedOrdersRequest {
   changedSinceMs: number;
+  /** 0: until now. */
   changedBeforeMs: number;
   cursor: string;
   /** 1 to 500; 0: 100. */
@@ -1056,6 +1065,7 @@ function createBaseOrder(): Order {
     left: [],
     amountFailed: 0,
     disputes: [],
+    amountClosed: 0,
   };
 }
 
@@ -1105,6 +1115,9 @@ export const Order: MessageFns<Order> = {
     }
     for (const v of message.disputes) {
       OrderDispute.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.amountClosed !== 0) {
+      writer.uint32(128).int64(message.amountClosed);
     }
     return writer;
   },
@@ -1242,6 +1255,14 @@ export const Order: MessageFns<Order> = {
             message.disputes.push(OrderDispute.decode(reader, reader.uint32()));
             continue;
           }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.amountClosed = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1276,6 +1297,7 @@ export const Order: MessageFns<Order> = {
     message.left = object.left?.map((e) => SeatMoney.fromPartial(e)) || [];
     message.amountFailed = object.amountFailed ?? 0;
     message.disputes = object.disputes?.map((e) => OrderDispute.fromPartial(e)) || [];
+    message.amountClosed = object.amountClosed ?? 0;
     return message;
   },
 };
@@ -1362,6 +1384,7 @@ function createBaseOrderRefund(): OrderRefund {
     replacedBy: "",
     closedBy: "",
     closedReason: "",
+    requestedAtMs: 0,
   };
 }
 
@@ -1405,6 +1428,9 @@ export const OrderRefund: MessageFns<OrderRefund> = {
     }
     if (message.closedReason !== "") {
       writer.uint32(106).string(message.closedReason);
+    }
+    if (message.requestedAtMs !== 0) {
+      writer.uint32(112).int64(message.requestedAtMs);
     }
     return writer;
   },
@@ -1526,6 +1552,14 @@ export const OrderRefund: MessageFns<OrderRefund> = {
             message.closedReason = reader.string();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.requestedAtMs = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1556,6 +1590,7 @@ export const OrderRefund: MessageFns<OrderRefund> = {
     message.replacedBy = object.replacedBy ?? "";
     message.closedBy = object.closedBy ?? "";
     message.closedReason = object.closedReason ?? "";
+    message.requestedAtMs = object.requestedAtMs ?? 0;
     return message;
   },
 };
@@ -1848,7 +1883,7 @@ export const IssueTicketsResponse: MessageFns<IssueTicketsResponse> = {
 };
 
 function createBaseVoidTicketsRequest(): VoidTicketsRequest {
-  return { checkoutId: "", refundId: "", seatIds: [], amountRefunded: 0, moneyPending: false };
+  return { checkoutId: "", refundId: "", seatIds: [], amountRefunded: 0 };
 }
 
 export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
@@ -1864,9 +1899,6 @@ export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
     }
     if (message.amountRefunded !== 0) {
       writer.uint32(32).int64(message.amountRefunded);
-    }
-    if (message.moneyPending !== false) {
-      writer.uint32(40).bool(message.moneyPending);
     }
     return writer;
   },
@@ -1916,14 +1948,6 @@ export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
             message.amountRefunded = longToNumber(reader.int64());
             continue;
           }
-          case 5: {
-            if (tag !== 40) {
-              break;
-            }
-
-            message.moneyPending = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1945,7 +1969,6 @@ export const VoidTicketsRequest: MessageFns<VoidTicketsRequest> = {
     message.refundId = object.refundId ?? "";
     message.seatIds = object.seatIds?.map((e) => e) || [];
     message.amountRefunded = object.amountRefunded ?? 0;
-    message.moneyPending = object.moneyPending ?? false;
     return message;
   },
 };
@@ -3191,6 +3214,8 @@ function createBaseGetSalesResponse(): GetSalesResponse {
     tiers: [],
     series: [],
     seriesStepMs: 0,
+    refundsFailed: 0,
+    amountFailed: 0,
   };
 }
 
@@ -3225,6 +3250,12 @@ export const GetSalesResponse: MessageFns<GetSalesResponse> = {
     }
     if (message.seriesStepMs !== 0) {
       writer.uint32(80).int64(message.seriesStepMs);
+    }
+    if (message.refundsFailed !== 0) {
+      writer.uint32(88).int64(message.refundsFailed);
+    }
+    if (message.amountFailed !== 0) {
+      writer.uint32(96).int64(message.amountFailed);
     }
     return writer;
   },
@@ -3322,6 +3353,22 @@ export const GetSalesResponse: MessageFns<GetSalesResponse> = {
             message.seriesStepMs = longToNumber(reader.int64());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.refundsFailed = longToNumber(reader.int64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.amountFailed = longToNumber(reader.int64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3349,6 +3396,8 @@ export const GetSalesResponse: MessageFns<GetSalesResponse> = {
     message.tiers = object.tiers?.map((e) => TierSales.fromPartial(e)) || [];
     message.series = object.series?.map((e) => SalesPoint.fromPartial(e)) || [];
     message.seriesStepMs = object.seriesStepMs ?? 0;
+    message.refundsFailed = object.refundsFailed ?? 0;
+    message.amountFailed = object.amountFailed ?? 0;
     return message;
   },
 };
@@ -4001,7 +4050,7 @@ export const CloseRefundResponse: MessageFns<CloseRefundResponse> = {
 };
 
 function createBaseListRefundsRequest(): ListRefundsRequest {
-  return { state: RefundState.UNSPECIFIED, beforeMs: 0, cursor: "", limit: 0, eventId: "" };
+  return { state: RefundState.UNSPECIFIED, beforeMs: 0, cursor: "", limit: 0, eventIds: [] };
 }
 
 export const ListRefundsRequest: MessageFns<ListRefundsRequest> = {
@@ -4018,8 +4067,8 @@ export const ListRefundsRequest: MessageFns<ListRefundsRequest> = {
     if (message.limit !== 0) {
       writer.uint32(32).int32(message.limit);
     }
-    if (message.eventId !== "") {
-      writer.uint32(42).string(message.eventId);
+    for (const v of message.eventIds) {
+      writer.uint32(42).string(v!);
     }
     return writer;
   },
@@ -4074,7 +4123,7 @@ export const ListRefundsRequest: MessageFns<ListRefundsRequest> = {
               break;
             }
 
-            message.eventId = reader.string();
+            message.eventIds.push(reader.string());
             continue;
           }
         }
@@ -4098,7 +4147,7 @@ export const ListRefundsRequest: MessageFns<ListRefundsRequest> = {
     message.beforeMs = object.beforeMs ?? 0;
     message.cursor = object.cursor ?? "";
     message.limit = object.limit ?? 0;
-    message.eventId = object.eventId ?? "";
+    message.eventIds = object.eventIds?.map((e) => e) || [];
     return message;
   },
 };
@@ -4679,7 +4728,10 @@ export const TicketServiceService = {
       Buffer.from(IssueTicketsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): IssueTicketsResponse => IssueTicketsResponse.decode(value),
   },
-  /** Makes tickets worthless (refund) and records the refund on the order. Idempotent. */
+  /**
+   * The money of a refund that was set aside has gone back: its tickets are void. Idempotent. A refund that was never set aside (workflows
+   * that began before that was done) is recorded as it is told.
+   */
   voidTickets: {
     path: "/onsale.ticket.v1.TicketService/VoidTickets" as const,
     requestStream: false as const,
@@ -4860,7 +4912,10 @@ export const TicketServiceService = {
 export interface TicketServiceServer extends UntypedServiceImplementation {
   /** One order, one ticket a seat. Idempotent by checkout id. Refusal: CHECKOUT_CANCELLED for a checkout that has ended without an order. */
   issueTickets: handleUnaryCall<IssueTicketsRequest, IssueTicketsResponse>;
-  /** Makes tickets worthless (refund) and records the refund on the order. Idempotent. */
+  /**
+   * The money of a refund that was set aside has gone back: its tickets are void. Idempotent. A refund that was never set aside (workflows
+   * that began before that was done) is recorded as it is told.
+   */
   voidTickets: handleUnaryCall<VoidTicketsRequest, VoidTicketsResponse>;
   listTickets: handleUnaryCall<ListTicketsRequest, ListTicketsResponse>;
   /** Refusal: TICKET_NOT_FOUND, also for another person's ticket. */
@@ -4920,7 +4975,10 @@ export interface TicketServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: IssueTicketsResponse) => void,
   ): ClientUnaryCall;
-  /** Makes tickets worthless (refund) and records the refund on the order. Idempotent. */
+  /**
+   * The money of a refund that was set aside has gone back: its tickets are void. Idempotent. A refund that was never set aside (workflows
+   * that began before that was done) is recorded as it is told.
+   */
   voidTickets(
     request: VoidTicketsRequest,
     callback: (error: ServiceError | null, response: VoidTicketsResponse) => void,

@@ -460,6 +460,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/organiser/refunds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Refunds of your events that failed, and those under way, oldest first
+         * @description A failed one needs a person: ask for the money again, or pay it another way and close it. Without an eventId, those of your 500 newest events; an operator sees everybody's. A page is of orders.
+         *
+         *     Needs the role organiser or operator.
+         */
+        get: operations["listRefunds"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/organiser/orders/{checkoutId}": {
         parameters: {
             query?: never;
@@ -725,9 +747,31 @@ export interface paths {
         put?: never;
         /**
          * Give an order's money back
-         * @description The money goes back, the seats' tickets become void, the seats are free again. Buyers may do it with their own orders until the event's refundableUntil, and get what they paid for the seats. Operators and the event's organiser may do it at any time, and choose an amount: below the seats' price, the difference is kept. 202 means that it is under way and will not be forgotten.
+         * @description A return: the money goes back, the seats' tickets become void, the seats are free again. Buyers may do it with their own orders until the event's refundableUntil, and get what is left of what they paid for the seats. Operators and the event's organiser may do it at any time, and choose an amount: below what is left of the seats' money, the difference is kept. They may also give money back out of goodwill (the tickets stay), make tickets void without money, and ask again for a refund that failed. Never goes more back for a seat than was paid for it. 202 means that it is under way and will not be forgotten.
          */
         post: operations["refundOrder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/orders/{checkoutId}/refunds/{refundId}/closure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A refund that failed was paid another way
+         * @description By the event's organiser or an operator. Nothing is owed to the buyer any more; the order says who closed it, and how.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["closeRefund"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1032,13 +1076,13 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1317,6 +1361,10 @@ export interface components {
              * @example 2027-05-01T18:00:00Z
              */
             offSaleAt?: string;
+            /**
+             * @description ISO 4217, and one that Stripe takes.
+             * @example EUR
+             */
             currency: string;
             /**
              * @description 8 by default.
@@ -1345,6 +1393,10 @@ export interface components {
                 /** @example standard */
                 id: string;
                 name: string;
+                /**
+                 * @description Of one seat, in the currency's minor unit as Stripe counts it: ISK and UGX in hundredths that are multiples of 100, BHD, JOD, KWD, OMR and TND in thousandths that are multiples of 10. One seat must be worth a charge at Stripe (0.50 EUR, 50 JPY), and seatsPerPerson of them may cost no more than one (999,999.99 EUR; IDR, INR and COP more). Elsewhere than in Stripe's own list the least is about a dollar.
+                 * @example 4950
+                 */
                 amount: number;
             }[];
             sections: (components["schemas"]["NewSectionOfRows"] | components["schemas"]["NewSectionOfEqualRows"] | components["schemas"]["NewGeneralAdmissionSection"])[];
@@ -1368,10 +1420,19 @@ export interface components {
             paymentMethodId: string;
         };
         NewRefund: {
-            /** @description The seats that are given back; all of the order's, if left out. */
+            /** @description return and void: the seats; all whose tickets are valid, if left out. goodwill: whose money it is; of all by what is left, if left out. */
             seats?: string[];
-            /** @description Minor units; if left out, the price of the seats, or all that is left of the order. */
+            /** @description Minor units; if left out, all that is left of the seats' money. goodwill needs one, void has none, a return only together with seats. */
             amount?: number;
+            /**
+             * @description return, if left out: seats and their money. goodwill: money, and the tickets stay. void: tickets, and the money stays. Buyers return only.
+             * @enum {string}
+             */
+            kind?: "return" | "goodwill" | "void";
+            /** @description Why; goodwill and void need one. */
+            reason?: string;
+            /** @description The id of a refund that failed: its money is asked for again. Then nothing but a reason may be said. */
+            insteadOf?: string;
         };
         NewRoles: {
             roles: ("buyer" | "organiser" | "operator" | "gate")[];
@@ -1502,36 +1563,32 @@ export interface components {
                 city: string;
                 timeZone: string;
             };
-            seats: {
-                seatId: string;
-                section: string;
-                /** @description Empty in general admission. */
-                row: string;
-                number: string;
-                tier: string;
-                /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
-                 * @example 4950
-                 */
-                amount: number;
-            }[];
+            seats: components["schemas"]["OrderSeat"][];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description Went back, by Stripe or another way.
              * @example 4950
              */
             amountRefunded: number;
+            /**
+             * @description Owed to the buyer: the bank sent it back.
+             * @example 4950
+             */
+            amountFailed: number;
             /**
              * @description ISO 4217.
              * @example EUR
              */
             currency: string;
-            /** @enum {string} */
-            status: "completed" | "partially_refunded" | "refunded";
+            /**
+             * @description By money first: refunded means that all of it went back, whatever became of the tickets. voided: no ticket is valid, and no money went back.
+             * @enum {string}
+             */
+            status: "completed" | "partially_refunded" | "refunded" | "voided";
             /**
              * Format: date-time
              * @description UTC, ISO 8601.
@@ -1541,13 +1598,111 @@ export interface components {
             tickets: string[];
             /** @description Its buyer may give it back now, by POST …/refund. */
             refundable: boolean;
-            /** @description Ids of the seats that were given back. */
+            /** @description Ids of the seats whose tickets are void. */
             refundedSeats: string[];
+            /** @description All, oldest first. */
+            refunds: components["schemas"]["OrderRefund"][];
+            disputes: components["schemas"]["OrderDispute"][];
+        };
+        OrderDispute: {
+            disputeId: string;
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            amount: number;
+            /** @description Stripe's word. */
+            reason: string;
+            /** @description Stripe's word: needs_response, under_review, won, lost, … */
+            status: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            evidenceDueAt?: string;
         };
         OrderPage: {
             orders: components["schemas"]["Order"][];
             /** @description For the next page; absent on the last. */
             nextCursor?: string;
+        };
+        OrderRefund: {
+            refundId: string;
+            /**
+             * @description return: seats and their money. goodwill: money, and the tickets stay. void: tickets, and the money stays. outside: money given back at Stripe itself. dispute: money that the buyer's bank took back.
+             * @enum {string}
+             */
+            kind: "return" | "goodwill" | "void" | "outside" | "dispute";
+            /**
+             * @description failed: the bank sent the money back, so it is owed to the buyer. replaced: it had failed and is paid by another. closed: it had failed and was paid another way.
+             * @enum {string}
+             */
+            state: "pending" | "paid" | "failed" | "replaced" | "closed";
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            amount: number;
+            /** @description Whose tickets are void by it. */
+            seats: string[];
+            /** @description Whose money it is; adds up to the amount. */
+            money: {
+                seat: string;
+                /**
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+                 * @example 4950
+                 */
+                amount: number;
+            }[];
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            requestedAt: string;
+            /**
+             * Format: date-time
+             * @description Since when it is in its state.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            at: string;
+            /**
+             * @description Absent: from before it was written down.
+             * @enum {string}
+             */
+            by?: "buyer" | "organiser" | "operator" | "stripe" | "event cancelled";
+            /** @description In the words of whoever asked; for organisers and operators. */
+            reason?: string;
+            /** @description Stripe's word for why it failed. */
+            failureReason?: string;
+            replacedBy?: string;
+            /** @description How it was paid; for organisers and operators. */
+            closedReason?: string;
+        };
+        OrderSeat: {
+            seatId: string;
+            section: string;
+            /** @description Empty in general admission. */
+            row: string;
+            number: string;
+            tier: string;
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            amount: number;
+            /**
+             * @description What its buyer gets by giving it back: what was paid for it, less what went back.
+             * @example 4950
+             */
+            left: number;
         };
         OrderWithTimeline: {
             checkoutId: string;
@@ -1564,36 +1719,32 @@ export interface components {
                 city: string;
                 timeZone: string;
             };
-            seats: {
-                seatId: string;
-                section: string;
-                /** @description Empty in general admission. */
-                row: string;
-                number: string;
-                tier: string;
-                /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
-                 * @example 4950
-                 */
-                amount: number;
-            }[];
+            seats: components["schemas"]["OrderSeat"][];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description Went back, by Stripe or another way.
              * @example 4950
              */
             amountRefunded: number;
+            /**
+             * @description Owed to the buyer: the bank sent it back.
+             * @example 4950
+             */
+            amountFailed: number;
             /**
              * @description ISO 4217.
              * @example EUR
              */
             currency: string;
-            /** @enum {string} */
-            status: "completed" | "partially_refunded" | "refunded";
+            /**
+             * @description By money first: refunded means that all of it went back, whatever became of the tickets. voided: no ticket is valid, and no money went back.
+             * @enum {string}
+             */
+            status: "completed" | "partially_refunded" | "refunded" | "voided";
             /**
              * Format: date-time
              * @description UTC, ISO 8601.
@@ -1601,8 +1752,11 @@ export interface components {
              */
             createdAt: string;
             tickets: string[];
-            /** @description Ids of the seats that were given back. */
+            /** @description Ids of the seats whose tickets are void. */
             refundedSeats: string[];
+            /** @description All, oldest first. */
+            refunds: components["schemas"]["OrderRefund"][];
+            disputes: components["schemas"]["OrderDispute"][];
             buyer: {
                 accountId: string;
                 /** @description Absent when the account is gone, or can't be looked up now. */
@@ -1618,12 +1772,12 @@ export interface components {
                 reference: string;
                 status: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 captured: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 refunded: number;
@@ -1637,16 +1791,25 @@ export interface components {
                  */
                 at: string;
                 /** @enum {string} */
-                step: "held" | "requires_action" | "declined" | "authorized" | "seats_lost" | "claimed" | "captured" | "issued" | "completed" | "payment_cancelled" | "released" | "expired" | "cancelled" | "refunded" | "refund_started" | "stopped";
+                step: "held" | "requires_action" | "declined" | "authorized" | "seats_lost" | "claimed" | "captured" | "issued" | "completed" | "payment_cancelled" | "released" | "expired" | "cancelled" | "refunded" | "refund_started" | "refund_failed" | "refund_replaced" | "refund_closed" | "goodwill" | "voided" | "refunded_outside" | "dispute_opened" | "dispute_lost" | "stopped";
                 /** @description The code of the refusal that it ended with, or a refund's id. */
                 detail?: string;
                 /**
-                 * @description Of a refund.
+                 * @description Of a refund or dispute.
                  * @example 4950
                  */
                 amount?: number;
                 /** @description Of a refund. */
                 seats?: string[];
+                /**
+                 * @description Absent: from before it was written down.
+                 * @enum {string}
+                 */
+                by?: "buyer" | "organiser" | "operator" | "stripe" | "event cancelled";
+                /** @description Of whoever asked, or saw to it. */
+                account?: string;
+                /** @description In the words of whoever asked, or Stripe's. */
+                reason?: string;
             }[];
             /** @description The checkout in Temporal's Web UI, where the installation has one. */
             workflowUrl?: string;
@@ -1721,7 +1884,7 @@ export interface components {
                  */
                 at: string;
                 reason?: string;
-                /** @description Orders of which nothing is left to give back. */
+                /** @description Orders without a valid ticket. */
                 refunded: number;
                 /** @description Orders in all. */
                 total: number;
@@ -1780,13 +1943,13 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
             }[];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1811,7 +1974,7 @@ export interface components {
             id: string;
             name: string;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
@@ -1894,14 +2057,41 @@ export interface components {
         Refund: {
             refundId: string;
             checkoutId: string;
-            /** @enum {string} */
-            status: "refunded" | "pending";
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description failed: the bank did not take the money. It is owed to the buyer, and a person has to see to it.
+             * @enum {string}
+             */
+            status: "refunded" | "pending" | "failed";
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount?: number;
             seats?: string[];
+        };
+        RefundClosure: {
+            /** @description How the buyer got the money. */
+            reason: string;
+        };
+        RefundPage: {
+            refunds: {
+                checkoutId: string;
+                eventId: string;
+                /**
+                 * @description ISO 4217.
+                 * @example EUR
+                 */
+                currency: string;
+                buyer: {
+                    accountId: string;
+                    /** @description Absent when the account is gone, or can't be looked up now. */
+                    email?: string;
+                    name?: string;
+                };
+                refund: components["schemas"]["OrderRefund"];
+            }[];
+            /** @description For the next page; absent on the last. */
+            nextCursor?: string;
         };
         Sales: {
             /**
@@ -1925,17 +2115,22 @@ export interface components {
             };
             revenue: {
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 gross: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 refunded: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description Owed to buyers: refunds that the bank sent back. It is in net until it is paid.
+                 * @example 4950
+                 */
+                failed: number;
+                /**
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 net: number;
@@ -1943,7 +2138,10 @@ export interface components {
             orders: number;
             /** @description That are valid. */
             tickets: number;
+            /** @description By which money went back. */
             refunds: number;
+            /** @description That need a person. */
+            refundsFailed: number;
             tiers: {
                 tierId: string;
                 name: string;
@@ -1983,7 +2181,7 @@ export interface components {
                 at: number;
                 sold: number;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 revenue: number;
@@ -2039,36 +2237,32 @@ export interface components {
                 city: string;
                 timeZone: string;
             };
-            seats: {
-                seatId: string;
-                section: string;
-                /** @description Empty in general admission. */
-                row: string;
-                number: string;
-                tier: string;
-                /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
-                 * @example 4950
-                 */
-                amount: number;
-            }[];
+            seats: components["schemas"]["OrderSeat"][];
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
              * @example 4950
              */
             amount: number;
             /**
-             * @description In the currency's minor unit: 4950 is 49.50 EUR.
+             * @description Went back, by Stripe or another way.
              * @example 4950
              */
             amountRefunded: number;
+            /**
+             * @description Owed to the buyer: the bank sent it back.
+             * @example 4950
+             */
+            amountFailed: number;
             /**
              * @description ISO 4217.
              * @example EUR
              */
             currency: string;
-            /** @enum {string} */
-            status: "completed" | "partially_refunded" | "refunded";
+            /**
+             * @description By money first: refunded means that all of it went back, whatever became of the tickets. voided: no ticket is valid, and no money went back.
+             * @enum {string}
+             */
+            status: "completed" | "partially_refunded" | "refunded" | "voided";
             /**
              * Format: date-time
              * @description UTC, ISO 8601.
@@ -2076,8 +2270,11 @@ export interface components {
              */
             createdAt: string;
             tickets: string[];
-            /** @description Ids of the seats that were given back. */
+            /** @description Ids of the seats whose tickets are void. */
             refundedSeats: string[];
+            /** @description All, oldest first. */
+            refunds: components["schemas"]["OrderRefund"][];
+            disputes: components["schemas"]["OrderDispute"][];
             buyer: {
                 accountId: string;
                 /** @description Absent when the account is gone, or can't be looked up now. */
@@ -2119,7 +2316,7 @@ export interface components {
                 number: string;
                 tier: string;
                 /**
-                 * @description In the currency's minor unit: 4950 is 49.50 EUR.
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
                  * @example 4950
                  */
                 amount: number;
@@ -2147,6 +2344,8 @@ export interface components {
             token?: string;
             /** @description While valid, and only for a single ticket: an SVG image. */
             qrSvg?: string;
+            /** @description Its payment is disputed at the buyer's bank, and that is not decided. */
+            disputed: boolean;
         };
         TicketPage: {
             tickets: components["schemas"]["Ticket"][];
@@ -4665,7 +4864,8 @@ export interface operations {
                 eventId?: string;
                 /** @description The id of an order or ticket, the buyer's e-mail, or a seat's id: exactly. Without an eventId a seat is looked for in the 500 newest events. */
                 q?: string;
-                status?: "completed" | "partially_refunded" | "refunded";
+                /** @description By money first: refunded means that all of it went back, whatever became of the tickets. voided: no ticket is valid, and no money went back. */
+                status?: "completed" | "partially_refunded" | "refunded" | "voided";
                 cursor?: string;
                 limit?: number;
             };
@@ -4682,6 +4882,107 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SoldOrderPage"];
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listRefunds: {
+        parameters: {
+            query: {
+                state: "failed" | "pending";
+                eventId?: string;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of refunds. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RefundPage"];
                 };
             };
             /** @description - `REQUEST_INVALID`: The request is not valid. */
@@ -6509,7 +6810,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Given back. */
+            /** @description Given back, or failed at the bank: see its status. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -6555,6 +6856,7 @@ export interface operations {
             };
             /**
              * @description - `ORDER_NOT_FOUND`: There is no such order.
+             *     - `REFUND_NOT_FOUND`: The order has no such refund.
              *     - `PAYMENT_NOT_FOUND`: There is no such payment.
              */
             404: {
@@ -6568,6 +6870,7 @@ export interface operations {
             /**
              * @description - `REFUND_NOT_ALLOWED`: This order can't be given back by its buyer.
              *     - `SEAT_REFUNDED`: A seat's money has gone back already.
+             *     - `REFUND_NOT_FAILED`: The refund has not failed.
              *     - `PAYMENT_STATE_CONFLICT`: The payment is not in a state that allows this.
              *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
              */
@@ -6606,6 +6909,161 @@ export interface operations {
              *     - `REFUND_TOO_LARGE`: The refund is larger than what is left.
              *     - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request.
              */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    closeRefund: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                checkoutId: string;
+                refundId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RefundClosure"];
+            };
+        };
+        responses: {
+            /** @description The order. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Order"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `ORDER_NOT_FOUND`: There is no such order.
+             *     - `REFUND_NOT_FOUND`: The order has no such refund.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `REFUND_NOT_FAILED`: The refund has not failed.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
             422: {
                 headers: {
                     [name: string]: unknown;

@@ -139,6 +139,24 @@ describe("the list of concerts", () => {
     expect(location.search).toBe("?currency=EUR");
   });
 
+  it.each([
+    ["ISK", "ISK 5,000", "500000"],
+    ["UGX", "UGX 500,000", "50000000"],
+    ["KWD", "KWD 50", "50000"],
+    ["HUF", "HUF 5,000", "500000"],
+    ["IDR", "IDR 500,000", "50000000"],
+  ])("filters in %s by %s, in Stripe's unit", async (currency, choice, priceTo) => {
+    front.api.on(choices, { status: 200, body: { cities: [], currencies: [{ value: currency, events: 2 }] } });
+    front.api.on(listing, { status: 200, body: { events: [eventFor("One", 5_000)] } });
+    const user = front.open("/");
+    await screen.findByText("One");
+    await user.selectOptions(
+      screen.getByLabelText("Price up to"),
+      await screen.findByRole("option", { name: choice.replace(" ", "\u00a0") }),
+    );
+    await waitFor(() => expect(lastAsked()).toMatchObject({ currency, priceTo }));
+  });
+
   it("opens addresses with values that it does not know", async () => {
     front.api.on(listing, { status: 200, body: { events: [eventFor("One", 5_000)] } });
     front.open("/?max=cheap&currency=GOLD&sort=taste");

@@ -1,10 +1,11 @@
 // All concerts, searched and filtered; what is chosen is in the address, so that it can be shared.
+import { currencies as charged, minorPerUnit, mostInAny } from "@onsale/kit/currencies";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { Link, useSearchParams } from "wouter";
 import { answered, api, type Event } from "../../api/client.js";
 import { serverNow } from "../../api/server-clock.js";
-import { dateAndTime, dayParts, minorDigits, money, roundMoney } from "../../format.js";
+import { dateAndTime, dayParts, money, roundMoney } from "../../format.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
 import { Choice, Field } from "../../ui/field.js";
@@ -12,13 +13,16 @@ import { Empty, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
 
 const cheapest = ({ tiers }: Event): number => Math.min(...tiers.map(({ amount }) => amount));
-/** In what people think in: of money without digits after the point, a hundred times as much. */
+/** In what people think in: where the least that can be charged is some hundred times what it is in euros, so are these. */
 const priceSteps = [25, 50, 75, 100, 150];
-const stepsOf = (currency: string) => priceSteps.map((step) => (minorDigits(currency) === 0 ? step * 100 : step));
-/** The address has whole units, the API minor ones, in which no amount is larger than this. */
-const largestAmount = 99_999_999;
+function stepsOf(currency: string): readonly number[] {
+  const least = (charged.get(currency)?.least ?? 0) / minorPerUnit(currency);
+  const size = least > 0 ? 10 ** Math.max(0, Math.floor(Math.log10(2 * least) + 0.35)) : 1;
+  return priceSteps.map((step) => step * size);
+}
+/** The address has whole units, the API minor ones. */
 const inMinor = (most: number, currency: string): number =>
-  Math.min(Math.max(1, Math.round(most * 10 ** minorDigits(currency))), largestAmount);
+  Math.min(Math.max(1, Math.round(most * minorPerUnit(currency))), charged.get(currency)?.most ?? mostInAny);
 const sorts = ["price", "name"] as const;
 const typingMs = 300;
 
@@ -109,7 +113,7 @@ export function EventListPage() {
   const steps = shownCurrency ? stepsOf(shownCurrency) : priceSteps;
   const sayPrice = (major: number): string =>
     shownCurrency
-      ? roundMoney(Math.round(major * 10 ** minorDigits(shownCurrency)), shownCurrency, text.locale)
+      ? roundMoney(Math.round(major * minorPerUnit(shownCurrency)), shownCurrency, text.locale)
       : String(major);
   // Without its facets the shop can't be asked for a price; a page that did not come leaves those that did.
   const failed = asksForMoney && facets.isError ? facets : list.isError && !isFetchNextPageError ? list : undefined;

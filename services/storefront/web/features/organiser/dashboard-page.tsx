@@ -260,7 +260,14 @@ function Figures({ event, sales, stale }: { event: OwnEvent; sales: Sales; stale
           <Figure
             label={text("revenueNet")}
             value={price(revenue.net)}
-            more={revenue.refunded > 0 ? text("revenueRefunded", { amount: price(revenue.refunded) }) : undefined}
+            more={
+              [
+                revenue.refunded > 0 ? text("revenueRefunded", { amount: price(revenue.refunded) }) : "",
+                revenue.failed > 0 ? text("revenueFailed", { amount: price(revenue.failed) }) : "",
+              ]
+                .filter((words) => words !== "")
+                .join("; ") || undefined
+            }
           />
           <Figure
             label={text("ticketsSold")}

@@ -1,6 +1,7 @@
 // An event as an organiser types it, what is wrong with it and where, and what the API takes. Pure.
+import { type Currency, currencies, digitsOf, type PriceFault, priceFault } from "@onsale/kit/currencies";
+import { readAmount, writeAmount } from "@onsale/kit/money";
 import type { Schemas } from "../../api/client.js";
-import { minorDigits } from "../../format.js";
 import { type Fault, faultKeys, type ReadLayout, readLayout, readWhole, type SectionForm } from "./layout-form.js";
 import { isTimeZone, momentOf, wallTime } from "./zoned-time.js";
 
@@ -63,27 +64,34 @@ export const eventFaults = {
   beforeStart: "faultBeforeStart",
   notAfterStart: "faultNotAfterStart",
   afterOpening: "faultAfterOpening",
+  currency: "faultCurrency",
   price: "faultPrice",
+  uneven: "faultPriceUneven",
+  tooSmall: "faultPriceTooSmall",
+  tooLarge: "faultPriceTooLarge",
+  basket: "faultPriceBasket",
   tierId: "faultTierId",
 } as const;
 
 const mostSeatsPerPerson = 50;
-const mostAmount = 99_999_999;
 
 /** "49.50" or "49,50" in minor units of the currency; undefined: no price above 0, or more digits than the currency has. */
-export function readPrice(text: string, currency: string): number | undefined {
-  const parts = /^(\d{1,8})(?:[.,](\d{1,3}))?$/.exec(text.trim());
-  if (!parts) return undefined;
-  const digits = minorDigits(currency);
-  const fraction = parts[2] ?? "";
-  if (fraction.length > digits) return undefined;
-  const amount = Number(`${parts[1]}${fraction.padEnd(digits, "0")}`);
-  return amount >= 1 && amount <= mostAmount ? amount : undefined;
-}
+export const readPrice = (text: string, currency: string): number | undefined =>
+  readAmount(text, currency) || undefined;
 
-export function writePrice(amount: number, currency: string): string {
-  const digits = minorDigits(currency);
-  return digits === 0 ? String(amount) : (amount / 10 ** digits).toFixed(digits);
+/** Why nobody could ever pay that price, in the form's words. */
+function tell(fault: PriceFault, { code }: Currency): Pick<Fault, "key" | "values"> {
+  const show = (amount: number) => `${writeAmount(amount, code)} ${code}`;
+  switch (fault.reason) {
+    case "uneven":
+      return { key: eventFaults.uneven, values: { step: show(fault.step) } };
+    case "too small":
+      return { key: eventFaults.tooSmall, values: { least: show(fault.least) } };
+    case "too large":
+      return { key: eventFaults.tooLarge, values: { most: show(fault.most) } };
+    case "basket too large":
+      return { key: eventFaults.basket, values: { count: fault.pieces, most: show(fault.most) } };
+  }
 }
 
 export interface ReadEvent {
@@ -158,6 +166,8 @@ export function readEvent(form: EventForm, nowMs: number, known: KnownMoments = 
   const seatsPerPerson = readWhole(form.seatsPerPerson, 1, mostSeatsPerPerson);
   if (seatsPerPerson === undefined) say("/seatsPerPerson", faultKeys.whole, { least: 1, most: mostSeatsPerPerson });
 
+  const charged = currencies.get(currency);
+  if (!charged) say("/currency", eventFaults.currency);
   const tierIds = new Set<string>();
   if (form.tiers.length === 0) say("/tiers", faultKeys.missing);
   const tiers = form.tiers.map(({ id, name: tierName, price }, at) => {
@@ -168,7 +178,11 @@ export function readEvent(form: EventForm, nowMs: number, known: KnownMoments = 
     tierIds.add(id);
     const amount = readPrice(price, currency);
     if (price.trim() === "") say(`${where}/amount`, faultKeys.missing);
-    else if (amount === undefined) say(`${where}/amount`, eventFaults.price, { digits: minorDigits(currency) });
+    else if (amount === undefined) say(`${where}/amount`, eventFaults.price, { digits: digitsOf(currency).decimals });
+    else if (charged) {
+      const fault = priceFault(amount, seatsPerPerson ?? 1, charged);
+      if (fault) faults.push({ at: `${where}/amount`, ...tell(fault, charged) });
+    }
     return { id, name: line(`${where}/name`, tierName, 100), amount: amount ?? 0 };
   });
 
@@ -234,7 +248,7 @@ export function copyOf(event: CopiedEvent, sections: readonly SectionForm[]): Ev
     currency,
     seatsPerPerson: String(seatsPerPerson),
     orphanRule,
-    tiers: tiers.map((tier) => ({ id: tier.id, name: tier.name, price: writePrice(tier.amount, currency) })),
+    tiers: tiers.map((tier) => ({ id: tier.id, name: tier.name, price: writeAmount(tier.amount, currency) })),
     sections,
   };
 }

@@ -1,4 +1,5 @@
 // Making an event, and editing its draft: what, where, when, for how much, in which hall. Saved as a draft, or published at once.
+import { currencies } from "@onsale/kit/currencies";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
@@ -507,12 +508,8 @@ function timeZones(chosen: string): readonly string[] {
   return knownZones.includes(chosen) ? knownZones : [chosen, ...knownZones];
 }
 
-const oftenUsed = ["EUR", "USD", "GBP", "CHF", "JPY"];
-let knownCurrencies: readonly string[] | undefined;
-function currencies(): readonly string[] {
-  knownCurrencies ??= [...new Set([...oftenUsed, ...Intl.supportedValuesOf("currency")])];
-  return knownCurrencies;
-}
+/** Those that are used most come first. */
+const offered = [...new Set(["EUR", "USD", "GBP", "CHF", "JPY", ...currencies.keys()])];
 
 function Part({ title, hint, children }: { title: string; hint?: string; children: ReactNode }) {
   const id = useId();
@@ -575,7 +572,7 @@ function Tiers({
   const { tiers, currency } = form;
   const options = useMemo(() => {
     const names = new Intl.DisplayNames(text.locale, { type: "currency" });
-    return currencies().map((code) => (
+    return offered.map((code) => (
       <option key={code} value={code}>
         {code} – {names.of(code)}
       </option>

@@ -1,16 +1,18 @@
 // One order as the organiser sees it: whose, for what, what happened when; and giving its money back.
+import { currencies } from "@onsale/kit/currencies";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link } from "wouter";
 import { answered, api, newKey } from "../../api/client.js";
 import { dateAndTime, money } from "../../format.js";
 import { Button } from "../../ui/button.js";
-import { Field } from "../../ui/field.js";
+import { Choice, Field } from "../../ui/field.js";
 import { Notice, Problem, Skeleton } from "../../ui/notice.js";
 import { Title } from "../../ui/page.js";
 import { seatText } from "../tickets/tickets-page.js";
+import { leftOf, openSeats, orderStatusKeys } from "../tickets/whats-left.js";
 import { readPrice } from "./event-form.js";
-import { orderStatusKeys } from "./order-search-page.js";
+import { FailedRefunds } from "./failed-refunds.js";
 import { type OrderWithTimeline, soldOrderKey, useSoldOrder } from "./organiser-api.js";
 import { Confirm, ForOrganisers, OrganiserNav } from "./organiser-frame.js";
 import { capital, useOrganiserText } from "./organiser-text.js";
@@ -91,7 +93,7 @@ function Order({ order }: { order: OrderWithTimeline }) {
               <li key={seat.seatId} className="flex justify-between gap-4 py-2">
                 <span>
                   {seatText(text, seat)}
-                  {back.has(seat.seatId) ? <span className="text-soft"> · {text("orderRefunded")}</span> : undefined}
+                  {back.has(seat.seatId) ? <span className="text-soft"> · {text("seatVoid")}</span> : undefined}
                 </span>
                 <span className="tabular-nums">{price(seat.amount)}</span>
               </li>
@@ -108,6 +110,19 @@ function Order({ order }: { order: OrderWithTimeline }) {
             </p>
           ) : undefined}
         </section>
+        {order.disputes.map((dispute) => (
+          <Notice
+            key={dispute.disputeId}
+            tone="warn"
+            title={text("disputeLine", { amount: price(dispute.amount), status: dispute.status.replaceAll("_", " ") })}
+          >
+            <p>{dispute.reason.replaceAll("_", " ")}</p>
+            {dispute.evidenceDueAt && dispute.status.endsWith("needs_response") ? (
+              <p>{text("disputeDue", { date: dateAndTime(dispute.evidenceDueAt, event.timeZone, text.locale) })}</p>
+            ) : undefined}
+          </Notice>
+        ))}
+        <FailedRefunds order={order} />
         <Refund order={order} />
       </div>
       <Timeline order={order} />
@@ -140,7 +155,23 @@ const stepKeys = {
   cancelled: "stepCancelled",
   refunded: "stepRefunded",
   refund_started: "stepRefundStarted",
+  refund_failed: "stepRefundFailed",
+  refund_replaced: "stepRefundReplaced",
+  refund_closed: "stepRefundClosed",
+  goodwill: "stepGoodwill",
+  voided: "stepVoided",
+  refunded_outside: "stepRefundedOutside",
+  dispute_opened: "stepDisputeOpened",
+  dispute_lost: "stepDisputeLost",
   stopped: "stepStopped",
+} as const;
+
+const byKeys = {
+  buyer: "byBuyer",
+  organiser: "byOrganiser",
+  operator: "byOperator",
+  stripe: "byStripe",
+  "event cancelled": "byEventCancelled",
 } as const;
 
 function Timeline({ order }: { order: OrderWithTimeline }) {
@@ -160,7 +191,7 @@ function Timeline({ order }: { order: OrderWithTimeline }) {
         {text("timelineTitle")}
       </h2>
       <ol className="border-l-2 border-line pl-4">
-        {timeline.map(({ at, step, detail, amount, seats }, rank) => (
+        {timeline.map(({ at, step, detail, amount, seats, by, account, reason }, rank) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: the list only grows at its end
           <li key={rank} className="relative pb-3 last:pb-0">
             <span aria-hidden className="absolute top-1.5 -left-[1.4rem] size-2.5 rounded-full bg-accent" />
@@ -169,6 +200,12 @@ function Timeline({ order }: { order: OrderWithTimeline }) {
               {text(stepKeys[step])}
               {amount === undefined ? "" : ` · ${money(amount, currency, text.locale)}`}
             </p>
+            {by || account ? (
+              <p className="text-sm break-all text-soft">
+                {[by ? text(byKeys[by]) : "", account ?? ""].filter((words) => words !== "").join(" · ")}
+              </p>
+            ) : undefined}
+            {reason ? <p className="text-sm break-words">{reason}</p> : undefined}
             {detail ? <p className="text-sm break-all text-soft">{detail}</p> : undefined}
             {seats && seats.length > 0 ? <p className="text-sm text-soft">{seats.join(", ")}</p> : undefined}
           </li>
@@ -188,37 +225,71 @@ function Timeline({ order }: { order: OrderWithTimeline }) {
   );
 }
 
+const kindKeys = {
+  return: { label: "refundKindReturnLabel", hint: "refundHint" },
+  goodwill: { label: "refundKindGoodwillLabel", hint: "refundHintGoodwill" },
+  void: { label: "refundKindVoidLabel", hint: "refundHintVoid" },
+} as const;
+type Kind = keyof typeof kindKeys;
+const kinds = Object.keys(kindKeys) as Kind[];
+
+/** What is typed and chosen, until it is asked for. */
+function useWish(order: OrderWithTimeline) {
+  const [kind, setKind] = useState<Kind>("return");
+  const [kept, setKept] = useState<ReadonlySet<string>>(new Set());
+  const [typed, setTyped] = useState("");
+  const [reason, setReason] = useState("");
+  const open = openSeats(order);
+  const offered = kind === "goodwill" ? order.seats.filter(({ left }) => left > 0) : open;
+  const chosen = offered.filter(({ seatId }) => !kept.has(seatId));
+  const most = kind === "void" ? 0 : leftOf(chosen);
+  const isEmpty = typed.trim() === "";
+  const wanted = kind === "void" || (isEmpty && kind === "return") ? most : readPrice(typed, order.currency);
+  const step = currencies.get(order.currency)?.step ?? 1;
+  const isPayable = wanted !== undefined && (wanted === most || wanted % step === 0);
+  const fits = isPayable && wanted <= most && (wanted > 0 || (isEmpty && kind !== "goodwill"));
+  const why = reason.trim();
+  const seats = chosen.map(({ seatId }) => seatId);
+  const hasAmount = kind !== "void" && wanted !== undefined && !(kind === "return" && wanted === most);
+  const body = {
+    ...(kind === "return" ? {} : { kind }),
+    // An amount is somebody's: without it, all seats need not be named.
+    ...(kind !== "goodwill" && !hasAmount && chosen.length === open.length ? {} : { seats }),
+    ...(hasAmount ? { amount: wanted } : {}),
+    ...(why === "" ? {} : { reason: why }),
+  };
+  return {
+    ...{ kind, kept, typed, reason, offered, chosen, most, wanted, fits, body },
+    ...{ setKind, setKept, setTyped, setReason },
+    isReady: fits && chosen.length > 0 && (kind === "return" || why !== ""),
+    nothing: open.length === 0 && leftOf(order.seats) === 0,
+    clear: () => {
+      setTyped("");
+      setReason("");
+      setKept(new Set());
+    },
+  };
+}
+
 function Refund({ order }: { order: OrderWithTimeline }) {
   const text = useOrganiserText();
   const queries = useQueryClient();
-  const { checkoutId, seats, currency, amount, amountRefunded, refundedSeats } = order;
-  const left = amount - amountRefunded;
-  const back = new Set(refundedSeats);
-  const open = seats.filter(({ seatId }) => !back.has(seatId));
-  const [kept, setKept] = useState<ReadonlySet<string>>(new Set());
-  const [typed, setTyped] = useState("");
+  const { checkoutId, currency } = order;
+  const wish = useWish(order);
+  const { kind, chosen, wanted, most } = wish;
   const [key, setKey] = useState<string>();
-  const chosen = open.filter(({ seatId }) => !kept.has(seatId));
-  const whole = chosen.length === open.length;
-  const price = Math.min(left, whole ? left : chosen.reduce((sum, seat) => sum + seat.amount, 0));
-  const wanted = typed.trim() === "" ? price : readPrice(typed, currency);
-  const fits = wanted !== undefined && wanted > 0 && wanted <= price;
   const show = (value: number) => money(value, currency, text.locale);
   const refund = useMutation({
     mutationFn: (attempt: string) =>
       answered(
         api.POST("/v1/orders/{checkoutId}/refund", {
           params: { path: { checkoutId }, header: { "Idempotency-Key": attempt } },
-          body: {
-            ...(whole ? {} : { seats: chosen.map(({ seatId }) => seatId) }),
-            ...(wanted === price || wanted === undefined ? {} : { amount: wanted }),
-          },
+          body: wish.body,
         }),
       ),
     onSuccess: () => {
       setKey(undefined);
-      setTyped("");
-      setKept(new Set());
+      wish.clear();
     },
     onSettled: () => queries.invalidateQueries({ queryKey: ["organiser"] }),
   });
@@ -229,67 +300,39 @@ function Refund({ order }: { order: OrderWithTimeline }) {
     const timer = setInterval(() => void queries.invalidateQueries({ queryKey: soldOrderKey(checkoutId) }), 2_000);
     return () => clearInterval(timer);
   }, [pending, queries, checkoutId]);
+  const amount = show(wanted ?? most);
+  const sure = {
+    return: text("organiserRefundSure", { amount, count: chosen.length }),
+    goodwill: text("goodwillSure", { amount }),
+    void: text("voidSure", { count: chosen.length }),
+  }[kind];
   return (
     <section aria-labelledby="refund" className="grid gap-3 rounded-xl border border-line bg-paper p-4">
       <h2 id="refund" className="text-lg font-bold">
         {text("refundTitle")}
       </h2>
       {refund.isError ? <Problem error={refund.error} /> : undefined}
-      {refund.data && !(pending && left === 0) ? (
-        <Notice tone={pending ? "plain" : "good"} title={text(pending ? "refundPending" : "refundGiven")} live />
-      ) : undefined}
-      {left <= 0 || open.length === 0 ? (
+      {refund.data && !(pending && wish.nothing) ? <Standing status={refund.data.status} /> : undefined}
+      {wish.nothing ? (
         <p className="text-soft">{text("nothingLeft")}</p>
       ) : key === undefined ? (
         <>
-          <p className="text-sm text-soft">{text("refundHint")}</p>
-          {open.length > 1 ? (
-            <fieldset>
-              <legend className="text-sm font-semibold">{text("refundSeats")}</legend>
-              {open.map((seat) => (
-                <label key={seat.seatId} className="flex min-h-11 items-center gap-3">
-                  <input
-                    type="checkbox"
-                    className="size-5"
-                    checked={!kept.has(seat.seatId)}
-                    onChange={(change) => {
-                      const next = new Set(kept);
-                      if (change.target.checked) next.delete(seat.seatId);
-                      else next.add(seat.seatId);
-                      setKept(next);
-                    }}
-                  />
-                  {seatText(text, seat)}
-                </label>
-              ))}
-            </fieldset>
-          ) : undefined}
-          <Field
-            className="sm:w-1/2"
-            label={text("refundAmount", { currency })}
-            inputMode="decimal"
-            hint={text("refundAmountHint", { amount: show(price) })}
-            problem={
-              fits || chosen.length === 0 ? undefined : capital(text("refundAmountWrong", { amount: show(price) }))
-            }
-            value={typed}
-            onChange={(change) => setTyped(change.target.value)}
-          />
+          <WishFields wish={wish} currency={currency} />
           <Button
             className="justify-self-start"
-            disabled={!fits || chosen.length === 0}
+            disabled={!wish.isReady}
             onClick={() => {
               refund.reset();
               setKey(newKey());
             }}
           >
-            {text("refundButton")}
+            {text(kind === "void" ? "voidButton" : "refundButton")}
           </Button>
         </>
       ) : (
         <Confirm
-          question={text("organiserRefundSure", { amount: show(wanted ?? price), count: chosen.length })}
-          yes={text("refundConfirm", { amount: show(wanted ?? price) })}
+          question={sure}
+          yes={kind === "void" ? text("voidConfirm") : text("refundConfirm", { amount })}
           busy={refund.isPending}
           onYes={() => refund.mutate(key)}
           onNo={() => setKey(undefined)}
@@ -298,5 +341,82 @@ function Refund({ order }: { order: OrderWithTimeline }) {
         </Confirm>
       )}
     </section>
+  );
+}
+
+function Standing({ status }: { status: "pending" | "refunded" | "failed" }) {
+  const text = useOrganiserText();
+  const said = {
+    pending: { tone: "plain", words: "refundPending" },
+    refunded: { tone: "good", words: "refundGiven" },
+    failed: { tone: "warn", words: "refundEnded" },
+  } as const;
+  return <Notice tone={said[status].tone} title={text(said[status].words)} live />;
+}
+
+function WishFields({ wish, currency }: { wish: ReturnType<typeof useWish>; currency: string }) {
+  const text = useOrganiserText();
+  const { kind, kept, typed, reason, offered, chosen, most, fits } = wish;
+  const show = (value: number) => money(value, currency, text.locale);
+  const wrong = fits || chosen.length === 0 || (kind === "goodwill" && typed.trim() === "");
+  return (
+    <>
+      <Choice
+        label={text("refundKind")}
+        value={kind}
+        onChange={(change) => {
+          const next = kinds.find((one) => one === change.target.value);
+          if (next) wish.setKind(next);
+        }}
+      >
+        {kinds.map((one) => (
+          <option key={one} value={one}>
+            {text(kindKeys[one].label)}
+          </option>
+        ))}
+      </Choice>
+      <p className="text-sm text-soft">{text(kindKeys[kind].hint)}</p>
+      {offered.length > 1 ? (
+        <fieldset>
+          <legend className="text-sm font-semibold">{text("refundSeats")}</legend>
+          {offered.map((seat) => (
+            <label key={seat.seatId} className="flex min-h-11 items-center gap-3">
+              <input
+                type="checkbox"
+                className="size-5"
+                checked={!kept.has(seat.seatId)}
+                onChange={(change) => {
+                  const next = new Set(kept);
+                  if (change.target.checked) next.delete(seat.seatId);
+                  else next.add(seat.seatId);
+                  wish.setKept(next);
+                }}
+              />
+              <span className="grow">{seatText(text, seat)}</span>
+              {kind === "void" ? undefined : <span className="tabular-nums">{show(seat.left)}</span>}
+            </label>
+          ))}
+        </fieldset>
+      ) : undefined}
+      {kind === "void" ? undefined : (
+        <Field
+          className="sm:w-1/2"
+          label={text("refundAmount", { currency })}
+          inputMode="decimal"
+          hint={kind === "goodwill" ? undefined : text("refundAmountHint", { amount: show(most) })}
+          problem={wrong ? undefined : capital(text("refundAmountWrong", { amount: show(most) }))}
+          value={typed}
+          onChange={(change) => wish.setTyped(change.target.value)}
+        />
+      )}
+      <Field
+        label={text("refundReason")}
+        hint={text("refundReasonHint")}
+        maxLength={500}
+        required={kind !== "return"}
+        value={reason}
+        onChange={(change) => wish.setReason(change.target.value)}
+      />
+    </>
   );
 }

@@ -13,7 +13,7 @@ export type Channel = Schemas["Channel"];
 export type Block = Schemas["Block"];
 
 export const eventStatuses = ["draft", "published", "cancelled"] as const;
-export const orderStatuses = ["completed", "partially_refunded", "refunded"] as const;
+export const orderStatuses = ["completed", "partially_refunded", "refunded", "voided"] as const;
 
 const salesEveryMs = 4_000;
 
@@ -128,6 +128,21 @@ export function useSoldOrders({ q, status, eventId }: OrderQuery) {
       ),
     getNextPageParam: (last) => last.nextCursor,
     placeholderData: keepPreviousData,
+    staleTime: 2_000,
+  });
+}
+
+/** Refunds that failed, oldest first: the first page, for somebody to see to. */
+export function useFailedRefunds(eventId: string) {
+  return useQuery({
+    queryKey: ["organiser", "refunds", eventId],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/v1/organiser/refunds", {
+          signal,
+          params: { query: { state: "failed", limit: 20, ...(eventId ? { eventId } : {}) } },
+        }),
+      ),
     staleTime: 2_000,
   });
 }

@@ -309,6 +309,19 @@ describe("an order", () => {
     number: String(number),
     tier: "T1",
     amount: 5_000,
+    left: 5_000,
+  });
+  const aRefund = (more: Readonly<Record<string, unknown>> = {}) => ({
+    refundId: "rfd_1",
+    kind: "return",
+    state: "paid",
+    amount: 5_000,
+    seats: ["A-C-1"],
+    money: [{ seat: "A-C-1", amount: 5_000 }],
+    requestedAt: "2026-11-02T10:00:00.000Z",
+    at: "2026-11-03T10:00:00.000Z",
+    by: "buyer",
+    ...more,
   });
   const sold = (more: Readonly<Record<string, unknown>> = {}) => {
     const { refundable: _, ...order } = anOrder({ seats: [seat(1), seat(2), seat(3)], amount: 15_000 });
@@ -352,7 +365,13 @@ describe("an order", () => {
     });
     front.api.on(getting, {
       status: 200,
-      body: sold({ status: "partially_refunded", amountRefunded: 9_500, refundedSeats: ["A-C-1", "A-C-3"] }),
+      body: sold({
+        status: "partially_refunded",
+        amountRefunded: 9_500,
+        refundedSeats: ["A-C-1", "A-C-3"],
+        // Of the money of those two, a fee was kept: it is theirs, not the third's.
+        seats: [{ ...seat(1), left: 250 }, seat(2), { ...seat(3), left: 250 }],
+      }),
     });
     await user.click(yes);
     await screen.findByText("The money is on its way back.");
@@ -360,9 +379,103 @@ describe("an order", () => {
     const asked = front.api.askedFor(refunding);
     expect(asked.map(({ body }) => body)).toEqual(Array(2).fill({ seats: ["A-C-1", "A-C-3"], amount: 9_500 }));
     expect(new Set(asked.map(({ headers }) => headers["idempotency-key"])).size).toBe(1);
-    // One seat is left, at its price or at what the order has left.
     await user.click(ask());
-    screen.getByText("Give €55.00 back for one seat?");
+    screen.getByText("Give €50.00 back for one seat?");
+  });
+
+  it("gives money back out of goodwill, or makes tickets void, with a reason and never without", async () => {
+    front.api.on(getting, { status: 200, body: sold({ seats: [{ ...seat(1), left: 1_000 }, seat(2), seat(3)] }) });
+    front.api.on(refunding, {
+      status: 200,
+      body: { refundId: "rfd_1", checkoutId: "chk_1", status: "refunded", amount: 600, seats: [] },
+    });
+    const user = front.open("/organiser/orders/chk_1");
+    await user.selectOptions(await screen.findByLabelText("What is to happen"), "goodwill");
+    const ask = (name: string) => screen.getByRole("button", { name });
+    await user.type(screen.getByLabelText("Amount (EUR)"), "6");
+    expect(ask("Give back…").hasAttribute("disabled")).toBe(true);
+    await user.type(screen.getByLabelText("Why"), "The show began late");
+    await user.click(ask("Give back…"));
+    screen.getByText("Give €6.00 back, with the tickets staying valid?");
+    await user.click(ask("Give €6.00 back"));
+    await screen.findByText("The money is on its way back.");
+    await user.selectOptions(screen.getByLabelText("What is to happen"), "void");
+    expect(screen.queryByLabelText("Amount (EUR)")).toBeNull();
+    await user.click(screen.getByRole("checkbox", { name: /seat 2/ }));
+    await user.type(screen.getByLabelText("Why"), "Sold on");
+    await user.click(ask("Make void…"));
+    await user.click(ask("Make void"));
+    await waitFor(() => expect(front.api.askedFor(refunding)).toHaveLength(2));
+    expect(front.api.askedFor(refunding).map(({ body }) => body)).toEqual([
+      { kind: "goodwill", seats: ["A-C-1", "A-C-2", "A-C-3"], amount: 600, reason: "The show began late" },
+      { kind: "void", seats: ["A-C-1", "A-C-3"], reason: "Sold on" },
+    ]);
+  });
+
+  it("whose refund failed says what is owed; it is asked for again, or closed as paid another way", async () => {
+    const closing = "POST /v1/orders/{checkoutId}/refunds/{refundId}/closure";
+    const failed = sold({
+      amountFailed: 5_000,
+      refundedSeats: ["A-C-1"],
+      refunds: [aRefund({ state: "failed", failureReason: "lost_or_stolen_card" })],
+      timeline: [
+        { at: "2026-11-02T10:00:00.000Z", step: "refunded_outside", by: "stripe", amount: 100 },
+        { at: "2026-11-03T10:00:00.000Z", step: "refund_failed", amount: 5_000, reason: "lost_or_stolen_card" },
+      ],
+    });
+    front.api.on(getting, { status: 200, body: failed });
+    front.api.on(refunding, refusal(409, "REFUND_NOT_FAILED"));
+    const { refundable: _, ...order } = anOrder();
+    front.api.on(closing, { status: 200, body: { ...order, refundable: false } });
+    const user = front.open("/organiser/orders/chk_1");
+    await screen.findByText(/^€50\.00 is owed to the buyer since/);
+    screen.getByText(/^Money given back at Stripe itself/);
+    screen.getByText("at Stripe or the bank");
+    await user.click(screen.getByRole("button", { name: "Ask for it again" }));
+    await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Ask for it again" }));
+    await screen.findByText(/^This refund has not failed/);
+    expect(front.api.askedFor(refunding).map(({ body }) => body)).toEqual([{ insteadOf: "rfd_1" }]);
+    await user.keyboard("{Escape}");
+    await user.type(await screen.findByLabelText("How the buyer got the money"), "bank transfer");
+    await user.click(screen.getByRole("button", { name: "Paid another way" }));
+    front.api.on(getting, { status: 200, body: sold({ refunds: [aRefund({ state: "closed" })] }) });
+    await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Paid another way" }));
+    await waitFor(() => expect(screen.queryByText("Refunds that failed")).toBeNull());
+    expect(front.api.askedFor(closing).map(({ body }) => body)).toEqual([{ reason: "bank transfer" }]);
+  });
+
+  it("that waits for somebody to see to its refund is shown above all others, and found by being void", async () => {
+    const { refundable: _, ...order } = anOrder({ status: "voided" });
+    const buyer = { accountId: "acc_2", email: "bo@example.test" };
+    const search = "GET /v1/organiser/orders";
+    front.api.on(search, { status: 200, body: { orders: [{ ...order, buyer }] } });
+    const refund = aRefund({ state: "failed" });
+    front.api.on("GET /v1/organiser/refunds", {
+      status: 200,
+      body: { refunds: [{ checkoutId: "chk_7", eventId: "evt_1", currency: "EUR", buyer, refund }] },
+    });
+    const user = front.open("/organiser/orders");
+    await screen.findByText("Refunds that need you");
+    const link = screen.getByRole("link", { name: "bo@example.test" });
+    expect(link.getAttribute("href")).toBe("/organiser/orders/chk_7");
+    await user.selectOptions(screen.getByRole("combobox", { name: "Status" }), "Void");
+    await waitFor(() => expect(front.api.askedFor(search).at(-1)?.query.get("status")).toBe("voided"));
+  });
+
+  it("that is disputed says so, and until when it is to be answered", async () => {
+    const dispute = {
+      disputeId: "dp_1",
+      amount: 15_000,
+      reason: "product_not_received",
+      status: "needs_response",
+      createdAt: "2026-11-02T10:00:00.000Z",
+      evidenceDueAt: "2026-11-09T10:00:00.000Z",
+    };
+    front.api.on(getting, { status: 200, body: sold({ disputes: [dispute] }) });
+    front.open("/organiser/orders/chk_1");
+    await screen.findByText("Dispute over €150.00: needs response");
+    screen.getByText("product not received");
+    screen.getByText(/^Answer at Stripe until/);
   });
 
   it("says why it can't be given back, and that a refund is under way", async () => {
@@ -371,7 +484,7 @@ describe("an order", () => {
     const user = front.open("/organiser/orders/chk_1");
     await user.click(await screen.findByRole("button", { name: "Give back…" }));
     await user.click(screen.getByRole("button", { name: "Give €150.00 back" }));
-    await screen.findByText(/^More is asked back than is left of this order\./);
+    await screen.findByText(/^More is asked back than is left of these seats' money\./);
     front.api.on(refunding, {
       status: 202,
       body: { refundId: "rfd_1", checkoutId: "chk_1", status: "pending" },

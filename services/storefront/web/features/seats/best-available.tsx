@@ -1,7 +1,8 @@
 // Asking for seats without choosing them one by one: the best ones within a price, or places of general admission.
+import { minorPerUnit } from "@onsale/kit/currencies";
 import { useState } from "react";
 import type { EventWithSections, Schemas } from "../../api/client.js";
-import { minorDigits, money, roundMoney } from "../../format.js";
+import { money, roundMoney } from "../../format.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
 import { Check, Choice } from "../../ui/field.js";
@@ -40,7 +41,7 @@ export function BestAvailable({ event, limit, hasAccessible, sections, busy, clo
   );
   const priced = tiers.filter(({ id }) => seated.some(({ tier }) => tier === id));
   // Whole units of money from the lowest price to the highest, whatever steps the tiers have.
-  const step = 10 ** minorDigits(currency);
+  const step = minorPerUnit(currency);
   const lowest = Math.floor(Math.min(...priced.map(({ amount }) => amount)) / step) * step;
   const highest = Math.ceil(Math.max(...priced.map(({ amount }) => amount)) / step) * step;
   const [quantity, setQuantity] = useState(Math.min(2, limit));

@@ -7,6 +7,8 @@ import { whenLeft } from "../../session.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
 import { Notice, Problem } from "../../ui/notice.js";
+import { seatText } from "./tickets-page.js";
+import { leftOf, openSeats } from "./whats-left.js";
 
 // The Idempotency-Key of a refund that was asked for: with it any later request, after a reload too, is about the same refund.
 const prefix = "onsale.refund.";
@@ -35,8 +37,12 @@ export function useRefundAsked({ checkoutId, status }: Order): string | undefine
     },
     () => localStorage.getItem(nameOf(checkoutId)) ?? undefined,
   );
-  return status === "refunded" ? undefined : key;
+  return isOver(status) ? undefined : key;
 }
+
+/** Nothing more can be given back. */
+const isOver = (status: Order["status"]): boolean => status === "refunded" || status === "voided";
+const isEnd = (status: string | undefined): boolean => status === "refunded" || status === "failed";
 
 const askFor = (checkoutId: string, key: string) =>
   answered(
@@ -49,8 +55,9 @@ const askFor = (checkoutId: string, key: string) =>
 export function RefundBox({ order }: { order: Order }) {
   const text = useText();
   const queries = useQueryClient();
-  const { checkoutId, amount, amountRefunded, currency, refundable } = order;
-  const left = money(amount - amountRefunded, currency, text.locale);
+  const { checkoutId, amountRefunded, currency, refundable } = order;
+  const open = openSeats(order);
+  const left = money(leftOf(open), currency, text.locale);
   const [sure, setSure] = useState(false);
   const key = useRefundAsked(order);
   const renew = () =>
@@ -78,19 +85,20 @@ export function RefundBox({ order }: { order: Order }) {
     enabled: key !== undefined && !ask.isPending,
     queryFn: () => askFor(checkoutId, key ?? ""),
     refetchInterval: ({ state: { data, error } }) =>
-      data?.status === "refunded" || (error instanceof ApiError && !error.retryable) ? false : 2_000,
-    staleTime: ({ state: { data } }) => (data?.status === "refunded" ? Number.POSITIVE_INFINITY : 0),
+      isEnd(data?.status) || (error instanceof ApiError && !error.retryable) ? false : 2_000,
+    staleTime: ({ state: { data } }) => (isEnd(data?.status) ? Number.POSITIVE_INFINITY : 0),
     gcTime: 0,
   });
-  const isDone = progress.data?.status === "refunded";
+  const isDone = isEnd(progress.data?.status);
   const refusal = progress.error instanceof ApiError && !progress.error.retryable ? progress.error : undefined;
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it is done or refused
   useEffect(() => {
     if (refusal) keepKey(checkoutId, undefined);
-    if (isDone || refusal) void renew();
+    // The order is read first: until it shows the end, it must not offer another beginning.
+    if (isDone || refusal) void renew().then(() => keepKey(checkoutId, undefined));
   }, [isDone, refusal]);
   useEffect(() => {
-    if (order.status === "refunded") keepKey(checkoutId, undefined);
+    if (isOver(order.status)) keepKey(checkoutId, undefined);
   }, [order.status, checkoutId]);
 
   if (order.status === "refunded")
@@ -114,6 +122,17 @@ export function RefundBox({ order }: { order: Order }) {
       ) : sure ? (
         <div role="alertdialog" aria-label={text("refundAsk")} className="grid gap-3 border-t border-line pt-3">
           <p>{text("refundSure", { amount: left })}</p>
+          <table className="w-full text-sm">
+            <caption className="py-1 text-left font-semibold">{text("refundBySeat")}</caption>
+            <tbody>
+              {open.map((seat) => (
+                <tr key={seat.seatId}>
+                  <td className="py-1">{seatText(text, seat)}</td>
+                  <td className="text-right tabular-nums">{money(seat.left, currency, text.locale)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
           <div className="flex flex-wrap gap-2">
             <Button look="main" disabled={ask.isPending} onClick={() => ask.mutate()}>
               {ask.isPending ? text("refundUnderWay") : text("refundYes", { amount: left })}

@@ -42,6 +42,7 @@ export function TicketPage({ ticketId }: { ticketId: string }) {
         <p className={`font-semibold ${status === "valid" ? "text-good" : "text-accent"}`}>
           {text(status === "valid" ? "ticketValid" : "ticketVoid")}
         </p>
+        {ticket.data.disputed ? <p className="text-sm text-warn">{text("orderDisputed")}</p> : undefined}
         <p className="text-sm text-soft">
           {money(seat.amount, currency, text.locale)} · {ticket.data.ticketId}
         </p>

@@ -19,6 +19,7 @@ it("keeps orders together, newest first, and their seats in order", async () => 
     seat: { seatId: `A-${row}-${number}`, section: "A", row, number, tier: "T1", amount: 12_900 },
     currency: "EUR",
     status: "valid",
+    disputed: false,
     issuedAt: "2026-11-30T10:00:00.000Z",
     code: "eyJhbGciOiJFZERTQSJ9.e30.c2lnbmF0dXJl",
   });
