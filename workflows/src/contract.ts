@@ -37,7 +37,8 @@ export const reconcileScheduleId = (taskQueue: string): string =>
   taskQueue === checkoutTaskQueue ? "reconcile-inventory" : `reconcile-inventory-${taskQueue}`;
 export const latePaymentWorkflowId = (checkoutId: string): string => `late-payment-${checkoutId}`;
 /** Takes what Stripe says of an order's money to the order: refunds made there, refunds sent back, disputes. */
-export const followPaymentWorkflowId = (checkoutId: string): string => `follow-payment-${checkoutId}`;
+export const followPaymentWorkflowId = (checkoutId: string, stripeEventId: string): string =>
+  `follow-payment-${checkoutId}-${stripeEventId}`;
 /** A refund that the bank sent back: it runs for as long as a person has to see to it. */
 export const failedRefundWorkflowId = (refundId: string): string => `refund-failed-${refundId}`;
 
