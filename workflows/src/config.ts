@@ -35,6 +35,10 @@ export const workerSettings = {
   BUILD_ID: z.string().min(1).optional(),
   /** How often all seats are compared with their claims, by a Temporal Schedule that the worker makes if there is none. 0: it makes none. */
   RECONCILE_EVERY_SECONDS: wholeNumber.min(0).default(300),
+  /** How often what no workflow looks after is searched for, by a Temporal Schedule that the worker makes if there is none. 0: it makes none. */
+  ORPHANS_EVERY_SECONDS: wholeNumber.min(0).default(300),
+  /** For so long something must stand alone: longer than a checkout lasts, its grace and its undoing included. */
+  ORPHANS_AFTER_SECONDS: wholeNumber.min(0).default(900),
   /** Longer than the longest step (30 s), so that a stopped worker leaves no step cut off. */
   SHUTDOWN_GRACE_SECONDS: seconds.default(40),
 };

@@ -14,6 +14,8 @@ export const workflowTypes = {
   checkout: "checkout",
   refund: "refund",
   settleLatePayment: "settleLatePayment",
+  findOrphans: "findOrphans",
+  openDispute: "openDispute",
   followPayment: "followPayment",
   failedRefund: "failedRefund",
   reconcileInventory: "reconcileInventory",
@@ -28,12 +30,15 @@ export const refundWorkflowId = (refundId: string): string => `refund-${refundId
 export const cancelEventWorkflowId = (eventId: string): string => `cancel-${eventId}`;
 /** The refund of what is left of an order when its event is cancelled. One a checkout. */
 export const cancelledEventRefundId = (checkoutId: string): string => `event-cancelled-${checkoutId}`;
+/** The tickets of an order whose money can't go back, when its event is cancelled. One a checkout. */
+export const cancelledEventVoidId = (checkoutId: string): string => `event-cancelled-void-${checkoutId}`;
 /** The Temporal Schedule that compares seats with claims. A worker with a task queue of its own has one of its own. */
 export const reconcileScheduleId = (taskQueue: string): string =>
   taskQueue === checkoutTaskQueue ? "reconcile-inventory" : `reconcile-inventory-${taskQueue}`;
 export const latePaymentWorkflowId = (checkoutId: string): string => `late-payment-${checkoutId}`;
 /** Takes what Stripe says of an order's money to the order: refunds made there, refunds sent back, disputes. */
-export const followPaymentWorkflowId = (checkoutId: string): string => `follow-payment-${checkoutId}`;
+export const followPaymentWorkflowId = (checkoutId: string, stripeEventId: string): string =>
+  `follow-payment-${checkoutId}-${stripeEventId}`;
 /** A refund that the bank sent back: it runs for as long as a person has to see to it. */
 export const failedRefundWorkflowId = (refundId: string): string => `refund-failed-${refundId}`;
 
@@ -43,6 +48,14 @@ export const submitPaymentUpdate = "submitPayment";
 export const cancelUpdate = "cancel";
 /** Signal: Stripe said something about this checkout's payment; the workflow asks the payment service what is true now. */
 export const paymentChangedSignal = "paymentChanged";
+/** A dispute at the buyer's bank: it runs until that is decided. */
+export const disputeWorkflowId = (disputeId: string): string => `dispute-${disputeId}`;
+/** The Temporal Schedule that looks for what belongs to nothing. A worker with a task queue of its own has one of its own. */
+export const orphansScheduleId = (taskQueue: string): string =>
+  taskQueue === checkoutTaskQueue ? "find-orphans" : `find-orphans-${taskQueue}`;
+
+/** Signal to `openDispute`: Stripe said something about it. */
+export const disputeChangedSignal = "disputeChanged";
 /** Signal to `failedRefund`: somebody has asked for the money again, or has paid it another way. It looks at the order then. */
 export const refundSeenToSignal = "refundSeenTo";
 /**
@@ -189,21 +202,57 @@ export interface CancelEventInput {
 export interface CancelEventResult {
   /** Orders that were given back. */
   readonly refunded: number;
+  /** Orders whose seats are free and whose buyers are still owed money: a person sees to them. At most 100 are named. */
+  readonly owed?: readonly { readonly checkoutId: string; readonly because: string }[];
 }
 
 export interface SettleLatePaymentInput {
   readonly checkoutId: string;
+  /** Where its seats are, for a checkout that may have no payment to tell. */
+  readonly eventId?: string;
 }
 
-/** What was done about money that came for a checkout without tickets. */
+/** What was done about money or seats of a checkout that has no order and does not run. */
 export interface SettleLatePaymentResult {
   readonly checkoutId: string;
-  /** nothing: no money, or an order stands for it, or the checkout still runs and settles it itself. */
-  readonly action: "nothing" | "cancelled" | "refunded";
+  /**
+   * nothing: no money, or an order stands for it, or the checkout still runs and settles it itself. finished: the money was taken and the
+   * seats are its own, so its tickets were issued. person: it can't be settled without one.
+   */
+  readonly action: "nothing" | "cancelled" | "refunded" | "finished" | "person";
   /** What was given back, in minor units. */
   readonly amount: number;
   /** One sentence for operators. */
   readonly because: string;
+}
+
+export interface DisputeInput {
+  readonly disputeId: string;
+  readonly checkoutId: string;
+  readonly accountId: string;
+  readonly eventId: string;
+  readonly amount: number;
+  readonly currency: string;
+  /** Stripe's word. */
+  readonly reason: string;
+  /** Until when evidence is taken; 0: none is. */
+  readonly evidenceDueMs: number;
+}
+
+/** How long something must have been standing alone before it counts as an orphan. */
+export interface FindOrphansInput {
+  readonly settledAfterMs: number;
+}
+
+/** What one search for orphans came to: claims, payments, refunds and cancellations that no workflow looks after any more. */
+export interface FindOrphansResult {
+  /** The next search begins here. Epoch milliseconds. */
+  readonly lookedUntilMs: number;
+  readonly looked: number;
+  /** Those that were taken up and put right, or are about to be. */
+  readonly mended: number;
+  /** Checkouts that need a person, with the reason; at most 100. */
+  readonly forAPerson: readonly { readonly checkoutId: string; readonly because: string }[];
 }
 
 /** What one comparison of the seats in Valkey with the claims in MongoDB came to. */

@@ -8,6 +8,9 @@ interface Ended {
   readonly action?: unknown;
   readonly corrected?: unknown;
   readonly unavailable?: unknown;
+  readonly mended?: unknown;
+  readonly forAPerson?: unknown;
+  readonly outcome?: unknown;
 }
 
 /** Ends that a checkout may come to. `broken_off`: cancelled although its buyer wanted to pay, and nothing was charged. */
@@ -16,13 +19,16 @@ export const checkoutOutcomes = ["completed", "expired", "cancelled", "broken_of
 /** `incomplete`: some events could not be compared. */
 export const reconcileOutcomes = ["equal", "corrected", "incomplete"] as const;
 
+/** `mended`: something had lost its workflow and was put right. `person`: something needs one. */
+export const orphanOutcomes = ["clean", "mended", "person"] as const;
+
 const wanted: readonly unknown[] = [endReasons.buyerCancelled, endReasons.operatorCancelled];
 const statuses: readonly unknown[] = checkoutOutcomes;
-const actions: readonly unknown[] = ["nothing", "cancelled", "refunded"];
+const actions: readonly unknown[] = ["nothing", "cancelled", "refunded", "finished", "person"];
 
 /** Of a workflow that returned; `failed` and `cancelled` are those that threw. */
 export function outcomeOf(workflowType: string, result: unknown): string {
-  const { status, reason, action, corrected, unavailable } = (result ?? {}) as Ended;
+  const { status, reason, action, corrected, unavailable, mended, forAPerson, outcome } = (result ?? {}) as Ended;
   if (workflowType === workflowTypes.checkout) {
     if (status === "cancelled" && !wanted.includes(reason)) return "broken_off";
     return statuses.includes(status) ? String(status) : "failed";
@@ -30,5 +36,8 @@ export function outcomeOf(workflowType: string, result: unknown): string {
   if (workflowType === workflowTypes.settleLatePayment) return actions.includes(action) ? String(action) : "completed";
   if (workflowType === workflowTypes.reconcileInventory)
     return Number(unavailable) > 0 ? "incomplete" : Number(corrected) > 0 ? "corrected" : "equal";
+  if (workflowType === workflowTypes.findOrphans)
+    return Array.isArray(forAPerson) && forAPerson.length > 0 ? "person" : Number(mended) > 0 ? "mended" : "clean";
+  if (workflowType === workflowTypes.refund && outcome === "failed") return "sent_back";
   return "completed";
 }

@@ -26,6 +26,8 @@ export interface PaymentState {
   readonly amountCaptured: number;
   readonly amountRefunded: number;
   readonly decline?: Decline;
+  /** Whose seats it pays. Absent in histories from before it was told. */
+  readonly eventId?: string;
 }
 
 export type Verdict =

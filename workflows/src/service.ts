@@ -12,7 +12,7 @@ import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import { createActivities } from "./activities/steps.js";
 import type { workerSettings } from "./config.js";
-import { createEndCounter, watchOverdue } from "./ends.js";
+import { createEndCounter, watchTemporal } from "./ends.js";
 import { successionMetrics } from "./succession.js";
 import { installRuntime, startWorker } from "./worker.js";
 
@@ -53,6 +53,8 @@ export async function startWorkflows(
         : undefined,
       buildId: config.BUILD_ID,
       reconcileEverySeconds: config.RECONCILE_EVERY_SECONDS,
+      orphansEverySeconds: config.ORPHANS_EVERY_SECONDS,
+      orphansAfterSeconds: config.ORPHANS_AFTER_SECONDS,
       code,
       onEnded: createEndCounter(metrics),
     },
@@ -61,6 +63,6 @@ export async function startWorkflows(
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());
-  lifecycle.onStop("count of overdue checkouts", watchOverdue(worker.count, metrics, log));
+  lifecycle.onStop("counts in Temporal", watchTemporal(worker.count, metrics, log));
   return { port: 0, ready: () => worker.ready() };
 }

@@ -17,7 +17,7 @@ import {
 import { bundlePath, bundleWorkflows, hashOf } from "./bundle.js";
 import { deploymentAt } from "./deployment.js";
 import type { CountEnd } from "./ends.js";
-import { ensureReconcileSchedule } from "./schedule.js";
+import { ensureOrphansSchedule, ensureReconcileSchedule } from "./schedule.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import type { Steps } from "./steps.js";
 import { keepSuccession, type SuccessionMetrics, type Successor } from "./succession.js";
@@ -37,8 +37,11 @@ export interface WorkerSettings {
   /** Undefined: no versioning, any build takes any workflow. */
   readonly versioning?: Versioning | undefined;
   readonly buildId?: string | undefined;
-  /** 0: no schedule is made. */
+  /** 0: no such schedule is made. */
   readonly reconcileEverySeconds: number;
+  /** 0: no such schedule is made. */
+  readonly orphansEverySeconds: number;
+  readonly orphansAfterSeconds: number;
   /** The workflows' code, when it isn't to be read from the bundle built ahead. */
   readonly code?: string | undefined;
   /** Told when a workflow has ended. */
@@ -89,7 +92,7 @@ export function startWorker(
     const connection = await NativeConnection.connect(settings.connection);
     try {
       await registerSearchAttributes(connection.operatorService, settings.namespace);
-      if (settings.reconcileEverySeconds > 0) void keepSchedule(connection, settings, log);
+      void keepSchedules(connection, settings, log);
       const code = settings.code ?? (await workflowCode(log));
       const buildId = settings.buildId ?? hashOf(code);
       const worker = await Worker.create(workerOptions(settings, connection, code, buildId, steps));
@@ -178,14 +181,18 @@ function joinBuild(
   };
 }
 
-/** Checkouts don't wait for it, nor fail with it. */
-async function keepSchedule(connection: NativeConnection, settings: WorkerSettings, log: Logger): Promise<void> {
-  const { namespace, taskQueue, reconcileEverySeconds } = settings;
+/** Checkouts don't wait for them, nor fail with them. */
+async function keepSchedules(connection: NativeConnection, settings: WorkerSettings, log: Logger): Promise<void> {
+  const { namespace, taskQueue, reconcileEverySeconds, orphansEverySeconds, orphansAfterSeconds } = settings;
+  const client = new Client({ connection, namespace, ...converterOf(settings) });
   try {
-    const client = new Client({ connection, namespace, ...converterOf(settings) });
-    await ensureReconcileSchedule(client, taskQueue, reconcileEverySeconds);
+    if (reconcileEverySeconds > 0) await ensureReconcileSchedule(client, taskQueue, reconcileEverySeconds);
+    if (orphansEverySeconds > 0)
+      await ensureOrphansSchedule(client, taskQueue, orphansEverySeconds, {
+        settledAfterMs: orphansAfterSeconds * 1_000,
+      });
   } catch (err) {
-    log.warn({ err }, "the schedule that compares seats with claims could not be made; the next start tries again");
+    log.warn({ err }, "a schedule could not be made; the next start tries again");
   }
 }
 

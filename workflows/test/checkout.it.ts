@@ -218,7 +218,7 @@ describe.concurrent("cancelling", () => {
     const { handle, id } = await begin();
     expect(await cancel(handle)).toMatchObject({ status: "cancelled", reason: "BUYER_CANCELLED" });
     expect(await result(handle)).toMatchObject({ status: "cancelled" });
-    expect(stage.services.methods(id)).toEqual(["releaseHold"]);
+    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
     await record("cancelled", handle);
   });
 
@@ -236,7 +236,7 @@ describe.concurrent("cancelling", () => {
     stage.services.script(id, "authorize", declines);
     await pay(handle);
     await cancel(handle);
-    expect(stage.services.methods(id)).toEqual(["authorize", "cancel", "releaseHold"]);
+    expect(stage.services.methods(id)).toEqual(["authorize", "endCheckout", "cancel", "releaseHold"]);
   });
 });
 
@@ -244,7 +244,7 @@ describe.concurrent("the deadline", () => {
   it("ends an unpaid checkout within 16 history events", async () => {
     const { handle, id } = await begin({ deadlineMs: Date.now() + 700 });
     expect(await result(handle)).toMatchObject({ status: "expired", reason: "CHECKOUT_EXPIRED" });
-    expect(stage.services.methods(id)).toEqual(["releaseHold"]);
+    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
     const kindsOfEvents = await kinds(handle);
     expect(kindsOfEvents.length, kindsOfEvents.join("\n")).toBeLessThanOrEqual(16);
     await record("expired", handle);
@@ -266,7 +266,7 @@ describe.concurrent("the deadline", () => {
     const { handle, id } = await begin({ deadlineMs: Date.now() + 4_000, graceMs: 20_000 });
     stage.services.script(id, "authorize", after(5_500, declines));
     expect(await pay(handle)).toMatchObject({ status: "expired", decline: { code: "insufficient_funds" } });
-    expect(stage.services.methods(id)).toEqual(["authorize", "cancel", "releaseHold"]);
+    expect(stage.services.methods(id)).toEqual(["authorize", "endCheckout", "cancel", "releaseHold"]);
   });
 
   it("cancels what is still undecided after the grace, and only then frees the seats", async () => {
@@ -312,7 +312,7 @@ describe.concurrent("the deadline", () => {
     stage.services.goDown(id, "authorize");
     expect(await pay(handle)).toMatchObject({ status: "expired", reason: "CHECKOUT_EXPIRED" });
     const methods = stage.services.methods(id);
-    expect(methods.slice(-2)).toEqual(["cancel", "releaseHold"]);
+    expect(methods.slice(-3)).toEqual(["cancel", "endCheckout", "releaseHold"]);
     expect(methods.lastIndexOf("authorize")).toBeLessThan(methods.indexOf("cancel"));
   });
 });

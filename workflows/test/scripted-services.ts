@@ -4,11 +4,19 @@ import { DomainError, type RefusalCode } from "@onsale/kit/errors";
 import { createGrpcServer } from "@onsale/kit/grpc";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
-import { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
-import { type ReconcileSeatsResponse, ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
+import { CatalogServiceService, Event as EventMessage } from "@onsale/proto/inventory/v1/catalog";
+import { type ReconcileSeatsResponse, ReconcileServiceService, Sale } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { Payment, PaymentServiceService, PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
-import { Order, OrderStatus, RefundKind, TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
+import {
+  type ListedRefund,
+  Order,
+  OrderRefund,
+  OrderStatus,
+  RefundKind,
+  RefundState,
+  TicketServiceService,
+} from "@onsale/proto/ticket/v1/ticket";
 
 export type Method =
   | "authorize"
@@ -23,7 +31,10 @@ export type Method =
   | "voidTickets"
   | "reserveRefund"
   | "dropRefund"
-  | "getOrder";
+  | "getOrder"
+  | "endCheckout"
+  | "recordPayment"
+  | "getSale";
 
 export interface Call {
   readonly method: Method;
@@ -42,8 +53,12 @@ export interface Facts {
   claimed: boolean;
   holdReleased: boolean;
   order: Order | undefined;
-  /** Set aside and not paid yet, by refund id. */
+  /** It has ended without an order, for good. */
+  ended: boolean;
+  /** Set aside, by refund id; it stays when the money is back. */
   reserved: Map<string, { seatIds: string[]; amount: number; kind: RefundKind }>;
+  /** What it has claimed, as inventory tells it; undefined: as its claims say nothing. */
+  sale: Sale | undefined;
 }
 
 /** Instead of the model for one call: may change the facts, throw, wait, or call the model and spoil its answer. */
@@ -86,6 +101,12 @@ export const isProcessing = answersPayment({ status: PaymentStatus.PROCESSING })
 export const times = (count: number, behaviour: Behaviour): Behaviour[] =>
   Array.from({ length: count }, () => behaviour);
 
+function setRefund(order: Order, refund: Partial<OrderRefund> & Pick<OrderRefund, "refundId">): void {
+  const before = order.refunds.find(({ refundId }) => refundId === refund.refundId);
+  const others = order.refunds.filter((one) => one !== before);
+  order.refunds = [...others, OrderRefund.create({ kind: RefundKind.RETURN, atMs: Date.now(), ...before, ...refund })];
+}
+
 export type ScriptedServices = Awaited<ReturnType<typeof startScriptedServices>>;
 
 export async function startScriptedServices() {
@@ -106,7 +127,9 @@ export async function startScriptedServices() {
       claimed: false,
       holdReleased: false,
       order: undefined,
+      ended: false,
       reserved: new Map(),
+      sale: undefined,
     };
     facts.set(checkoutId, fresh);
     return fresh;
@@ -189,7 +212,18 @@ export async function startScriptedServices() {
       }),
     getPayment: (request) => take("getPayment", request, (known) => ({ payment: known.payment })),
     handleWebhook: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
-    listPayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
+    listPayments: async ({ changedSinceMs, changedBeforeMs }) => ({
+      payments: orphanage.payments
+        .filter(({ changedAtMs }) => changedAtMs >= changedSinceMs && changedAtMs < changedBeforeMs)
+        .map(({ checkoutId, eventId, changedAtMs }) => ({
+          payment: Payment.create({ ...of(checkoutId).payment, checkoutId }),
+          userId: "",
+          eventId,
+          createdAtMs: changedAtMs,
+          changedAtMs,
+        })),
+      nextCursor: "",
+    }),
     listStripePayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
     getDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
     submitDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
@@ -201,12 +235,32 @@ export async function startScriptedServices() {
       take("claimSeats", request, (known) => {
         const fresh = !known.claimed;
         known.claimed = true;
+        known.sale ??= Sale.create({
+          userId: request.userId,
+          seats: request.seatIds.map((seatId) => ({
+            seatId,
+            sectionId: "A",
+            row: "1",
+            number: "1",
+            tierId: "standard",
+            amount: 4_950,
+          })),
+          whole: true,
+          amount: 4_950 * request.seatIds.length,
+          currency: "EUR",
+          eventName: "The Night Ferry",
+          startsAtMs: Date.UTC(2027, 4, 1, 18),
+        });
         return { fresh };
       }),
     releaseClaims: (request) =>
       take("releaseClaims", request, (known) => {
         const released = known.claimed ? 1 : 0;
-        known.claimed = false;
+        const gone = new Set(request.seatIds);
+        const seats =
+          request.seatIds.length === 0 ? [] : (known.sale?.seats ?? []).filter(({ seatId }) => !gone.has(seatId));
+        known.claimed = seats.length > 0;
+        known.sale = known.sale && seats.length > 0 ? { ...known.sale, seats, whole: false } : undefined;
         return { released };
       }),
     releaseHold: (request) =>
@@ -218,6 +272,28 @@ export async function startScriptedServices() {
     getAvailability: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
     getSeatStates: () => Promise.reject(new DomainError("INTERNAL", "no workflow calls this")),
   });
+
+  /** What the lists answer that are searched for orphans; what is in them, tests decide. Two a page. */
+  const orphanage = {
+    sales: [] as { eventId: string; checkoutId: string; atMs: number }[],
+    payments: [] as { checkoutId: string; eventId: string; changedAtMs: number }[],
+    refunds: [] as { state: RefundState; listed: ListedRefund }[],
+    changedOrders: [] as { checkoutId: string; atMs: number }[],
+    cancelledEvents: [] as { eventId: string; cancelledAtMs: number; startsAtMs: number }[],
+    /** The ranges that sales were asked for in. */
+    asked: [] as { sinceMs: number; beforeMs: number }[],
+  };
+  function pageOf<Key extends string, Entry extends { readonly atMs: number }>(
+    entries: readonly Entry[],
+    { sinceMs, beforeMs, cursor }: { sinceMs: number; beforeMs: number; cursor: string },
+    key: Key,
+  ) {
+    if (key === "sales" && cursor === "") orphanage.asked.push({ sinceMs, beforeMs });
+    const at = cursor === "" ? 0 : Number(cursor);
+    const found = entries.filter(({ atMs }) => atMs >= sinceMs && atMs < beforeMs);
+    const nextCursor = at + 2 < found.length ? String(at + 2) : "";
+    return { [key]: found.slice(at, at + 2), nextCursor } as Record<Key, Entry[]> & { nextCursor: string };
+  }
 
   /** What ReconcileSeats answers, by its cursor; and the cursors it was asked with. */
   const reconcile = {
@@ -235,6 +311,8 @@ export async function startScriptedServices() {
       reconcile.cursors.push(cursor);
       return reconcile.answer(cursor);
     },
+    listSales: async ({ sinceMs, beforeMs, cursor }) => pageOf(orphanage.sales, { sinceMs, beforeMs, cursor }, "sales"),
+    getSale: (request) => take("getSale", request, ({ sale }) => (sale ? { sale } : {})),
   });
 
   /** Who has claims, by event: the checkouts that ListClaimants answers with, as long as their claims are there. */
@@ -264,7 +342,10 @@ export async function startScriptedServices() {
     searchEvents: noEvent,
     getEventFacets: noEvent,
     getLayout: noEvent,
-    listEvents: noEvent,
+    listEvents: async () => ({
+      events: orphanage.cancelledEvents.map((one) => EventMessage.create(one)),
+      nextCursor: "",
+    }),
     getOwnEvent: noEvent,
     getEvents: noEvent,
     countHolds: noEvent,
@@ -275,6 +356,7 @@ export async function startScriptedServices() {
   ticket.serve(TicketServiceService, {
     issueTickets: (request) =>
       take("issueTickets", request, (known) => {
+        if (known.ended) throw new DomainError("CHECKOUT_CANCELLED", "It has ended without an order.");
         known.order ??= Order.create({
           ...request,
           status: OrderStatus.COMPLETED,
@@ -282,10 +364,17 @@ export async function startScriptedServices() {
         });
         return { order: known.order };
       }),
+    endCheckout: (request) =>
+      take("endCheckout", request, (known) => {
+        known.ended ||= known.order === undefined;
+        return known.order ? { order: known.order } : {};
+      }),
     voidTickets: (request) =>
       take("voidTickets", request, (known) => {
         if (!known.order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
         known.order.amountRefunded = request.amountRefunded;
+        const { refundId, seatIds, amountRefunded: amount } = request;
+        setRefund(known.order, { refundId, seatIds, amount, state: RefundState.PAID });
         return { order: known.order };
       }),
     reserveRefund: (request) =>
@@ -293,7 +382,9 @@ export async function startScriptedServices() {
         if (!order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
         const known = reserved.get(request.refundId);
         if (known) return known;
-        const gone = new Set([...reserved.values()].flatMap(({ seatIds }) => seatIds));
+        const { kind: asked, refundId } = request;
+        const kind = asked === RefundKind.UNSPECIFIED ? RefundKind.RETURN : asked;
+        const gone = new Set(order.refunds.flatMap(({ seatIds }) => seatIds));
         const taken = request.seatIds.filter((seatId) => gone.has(seatId));
         const seatIds = (request.seatIds.length > 0 ? request.seatIds : order.seats.map((seat) => seat.seatId)).filter(
           (seatId) => !gone.has(seatId),
@@ -302,32 +393,67 @@ export async function startScriptedServices() {
           throw new DomainError("SEAT_REFUNDED", "They were given back before.", { seats: taken });
         const left = (paid?.amountCaptured ?? 0) - (paid?.amountRefunded ?? 0);
         if (request.amount > left) throw new DomainError("REFUND_TOO_LARGE", "There is less left than that.");
-        const fresh = { seatIds, amount: request.amount || left, kind: RefundKind.RETURN };
-        reserved.set(request.refundId, fresh);
+        const price = order.seats.reduce((sum, seat) => sum + (seatIds.includes(seat.seatId) ? seat.amount : 0), 0);
+        const amount = kind === RefundKind.VOID ? 0 : request.amount || Math.min(left, price);
+        const fresh = { seatIds: kind === RefundKind.GOODWILL ? [] : seatIds, amount, kind };
+        reserved.set(refundId, fresh);
+        setRefund(order, { refundId, ...fresh, state: RefundState.PENDING });
         return fresh;
       }),
     dropRefund: (request) =>
-      take("dropRefund", request, ({ reserved }) => {
+      take("dropRefund", request, ({ order, reserved }) => {
         reserved.delete(request.refundId);
+        if (order) order.refunds = order.refunds.filter(({ refundId }) => refundId !== request.refundId);
         return {};
+      }),
+    // All that a refund made elsewhere makes void; states as Stripe's words have them.
+    recordPayment: (request) =>
+      take("recordPayment", request, ({ order, payment: paid }) => {
+        if (!order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
+        for (const { refundId, amount, status, outside } of request.refunds) {
+          const before = order.refunds.find((refund) => refund.refundId === refundId);
+          const whole = outside && amount === paid?.amountCaptured;
+          const seatIds = before?.seatIds ?? (whole ? order.seats.map(({ seatId }) => seatId) : []);
+          const failed = status === "failed" || status === "canceled";
+          const state = failed ? RefundState.FAILED : status === "succeeded" ? RefundState.PAID : RefundState.PENDING;
+          if (before?.state !== RefundState.CLOSED && before?.state !== RefundState.REPLACED)
+            setRefund(order, {
+              refundId,
+              seatIds,
+              amount,
+              state,
+              kind: outside ? RefundKind.OUTSIDE : RefundKind.RETURN,
+            });
+        }
+        order.disputes = request.disputes;
+        const voidSeatIds = order.refunds
+          .filter(({ kind }) => kind === RefundKind.OUTSIDE)
+          .flatMap(({ seatIds }) => seatIds);
+        return { order, voidSeatIds };
       }),
     getOrder: (request) =>
       take("getOrder", request, (known) => {
         if (!known.order) throw new DomainError("ORDER_NOT_FOUND", "There is no such order.");
         return { order: known.order };
       }),
-    findOrders: noCall,
+    findOrders: async ({ checkoutIds }) => ({ orders: checkoutIds.flatMap((id) => facts.get(id)?.order ?? []) }),
+    listRefunds: async ({ state }) => ({
+      refunds: orphanage.refunds.filter((one) => one.state === state).map(({ listed }) => listed),
+      nextCursor: "",
+    }),
+    listChangedOrders: async ({ changedSinceMs, changedBeforeMs }) => ({
+      orders: orphanage.changedOrders
+        .filter(({ atMs }) => atMs >= changedSinceMs && atMs < changedBeforeMs)
+        .flatMap(({ checkoutId }) => facts.get(checkoutId)?.order ?? []),
+      nextCursor: "",
+    }),
+    closeRefund: noCall,
     searchOrders: noCall,
     getSales: noCall,
     listTickets: noCall,
     getTicket: noCall,
     listOrders: noCall,
     getVerificationKeys: noCall,
-    recordPayment: noCall,
-    closeRefund: noCall,
-    listRefunds: noCall,
-    endCheckout: noCall,
-    listChangedOrders: noCall,
   });
 
   const address = async (started: Promise<number>) => `127.0.0.1:${await started}`;
@@ -346,6 +472,7 @@ export async function startScriptedServices() {
     facts: of,
     events,
     reconcile,
+    orphanage,
     calls: (checkoutId: string): readonly Call[] => calls.get(checkoutId) ?? [],
     methods: (checkoutId: string): readonly Method[] => (calls.get(checkoutId) ?? []).map(({ method }) => method),
     stop: () => Promise.all([payment, inventory, ticket].map((running) => running.stop(100))),

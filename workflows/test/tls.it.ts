@@ -90,6 +90,8 @@ async function complaint(env: Record<string, string>, sentence = /./): Promise<s
       maxCachedWorkflows: 1,
       shutdownGraceMs: 1_000,
       reconcileEverySeconds: 0,
+      orphansEverySeconds: 0,
+      orphansAfterSeconds: 0,
       onEnded: () => undefined,
     },
     () => ({}) as never,

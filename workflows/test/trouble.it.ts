@@ -45,7 +45,14 @@ describe.concurrent("the seats are lost at the claim", () => {
       const { handle, id } = await begin();
       stage.services.script(id, "claimSeats", fails(code));
       expect(await pay(handle)).toMatchObject({ status: "cancelled", reason: code, ticketIds: [] });
-      expect(stage.services.methods(id)).toEqual(["authorize", "claimSeats", "releaseClaims", "cancel", "releaseHold"]);
+      expect(stage.services.methods(id)).toEqual([
+        "authorize",
+        "claimSeats",
+        "endCheckout",
+        "releaseClaims",
+        "cancel",
+        "releaseHold",
+      ]);
       expect(stage.services.facts(id).captures).toBe(0);
       expectUndone(id);
       if (code === "SEAT_TAKEN") await record("seat-lost", handle);
@@ -57,7 +64,13 @@ describe.concurrent("the capture", () => {
     const { handle, id } = await begin();
     stage.services.script(id, "capture", fails("PAYMENT_STATE_CONFLICT"));
     expect(await pay(handle)).toMatchObject({ status: "cancelled", reason: "PAYMENT_STATE_CONFLICT" });
-    expect(stage.services.methods(id).slice(2)).toEqual(["capture", "releaseClaims", "cancel", "releaseHold"]);
+    expect(stage.services.methods(id).slice(2)).toEqual([
+      "capture",
+      "endCheckout",
+      "releaseClaims",
+      "cancel",
+      "releaseHold",
+    ]);
     expectUndone(id);
     await record("capture-refused", handle);
   });
@@ -131,7 +144,7 @@ describe.concurrent("an operator presses Cancel in the Web UI", () => {
     const { handle, id } = await begin();
     await look(handle);
     await stops(handle, id);
-    expect(stage.services.methods(id)).toEqual(["releaseHold"]);
+    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
     await record("cancelled-by-operator", handle);
   });
 
@@ -154,7 +167,7 @@ describe.concurrent("an operator presses Cancel in the Web UI", () => {
     await until(() => called(id, "authorize") === 1);
     await stops(handle, id);
     expect(await paying).toMatchObject({ status: "cancelled", reason: "OPERATOR_CANCELLED" });
-    expect(stage.services.methods(id)).toEqual(["authorize", "cancel", "releaseHold"]);
+    expect(stage.services.methods(id)).toEqual(["authorize", "endCheckout", "cancel", "releaseHold"]);
   });
 
   it("while the payment service is away", async () => {

@@ -51,14 +51,13 @@ export function createCheckouts({ temporal, services, log }: { temporal: Tempora
     }
   }
 
-  /** A closed checkout. One that was closed by force returned nothing: then its order, if there is one, tells. */
+  /** A closed checkout. Its order tells, if there is one, whatever a late run of it returned; one that was closed by force returned nothing. */
   async function closed(checkoutId: string, accountId: string, options: CallOptions): Promise<CheckoutView> {
     const workflowId = checkoutWorkflowId(checkoutId);
     const returned = await temporal.result<CheckoutView>(workflowId).catch((err: unknown) => {
       log.warn({ err, checkoutId }, "a checkout has closed without a result");
       return undefined;
     });
-    if (returned?.kind === "done" && returned.result.status !== "completed") return returned.result;
     const order = await orderOf(checkoutId, accountId, options).catch((error: unknown) => {
       if (returned?.kind === "done") return undefined; // what the workflow returned is true enough
       throw error;
@@ -169,11 +168,14 @@ function statusOf({ attributes }: Description): CheckoutStatus | undefined {
   return checkoutStatuses.find((status) => status === attributes[searchAttributes.status]);
 }
 
-const withOrder = (view: CheckoutView, order: Order): CheckoutView => ({
-  ...view,
-  status: order.status === OrderStatus.REFUNDED ? "refunded" : view.status,
-  ticketIds: order.ticketIds,
-});
+/** Whatever a run that was reset returned: the order stands. */
+function withOrder({ reason: _reason, decline: _decline, ...view }: CheckoutView, order: Order): CheckoutView {
+  return {
+    ...view,
+    status: order.status === OrderStatus.REFUNDED ? "refunded" : "completed",
+    ticketIds: order.ticketIds,
+  };
+}
 
 export const viewOfOrder = (order: Order): CheckoutView => ({
   checkoutId: order.checkoutId,

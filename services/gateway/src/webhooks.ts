@@ -1,13 +1,15 @@
 // The route of Stripe's webhooks: verified and stored by the payment service, then told to the checkout that waits for it.
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions } from "@onsale/kit/grpc";
-import { type Payment, PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { type Payment, PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
 import {
   awaitsPaymentSignal,
   type CheckoutStatus,
   type CheckoutView,
   checkoutStatuses,
   checkoutWorkflowId,
+  type FollowPaymentInput,
+  followPaymentWorkflowId,
   latePaymentWorkflowId,
   paymentChangedSignal,
   type SettleLatePaymentInput,
@@ -18,7 +20,7 @@ import type { Checkouts } from "./checkouts.js";
 import { type Route, route } from "./route.js";
 import * as schema from "./schemas.js";
 import type { Services } from "./services.js";
-import type { Temporal } from "./temporal.js";
+import type { Start, Temporal } from "./temporal.js";
 
 export interface WebhookDependencies {
   readonly services: Services;
@@ -29,7 +31,12 @@ export interface WebhookDependencies {
 
 export function webhookRoutes({ services, temporal, checkouts, taskQueue }: WebhookDependencies): Route[] {
   /** Returns only when what the payment said can't be lost any more. */
-  async function tell(checkoutId: string, payment: Payment | undefined, options: CallOptions): Promise<void> {
+  async function tell(
+    checkoutId: string,
+    payment: Payment | undefined,
+    stripeEventId: string,
+    options: CallOptions,
+  ): Promise<void> {
     const workflowId = checkoutWorkflowId(checkoutId);
     const checkout = await temporal.describe(workflowId);
     if (checkout?.open) {
@@ -38,17 +45,32 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
       if (await temporal.signal(workflowId, paymentChangedSignal)) return;
       // It closed in this moment.
     }
+    const attributes = checkout ? whose(checkout.attributes) : {};
+    if (payment && movedAtStripe(payment)) {
+      const follow: FollowPaymentInput = { checkoutId };
+      await begin({
+        type: workflowTypes.followPayment,
+        // One for each word of Stripe's: one that runs already may have asked before it.
+        workflowId: followPaymentWorkflowId(checkoutId, stripeEventId),
+        input: follow,
+        attributes,
+        summary: `Stripe's word on the money of ${checkoutId}`,
+      });
+    }
     if (payment && isSettled(await endOf(checkoutId, checkout !== undefined, options), payment)) return;
     const input: SettleLatePaymentInput = { checkoutId };
-    const started = await temporal.start({
+    await begin({
       type: workflowTypes.settleLatePayment,
       workflowId: latePaymentWorkflowId(checkoutId),
-      taskQueue,
       input,
-      attributes: checkout ? whose(checkout.attributes) : {},
+      attributes,
       summary: `Money of ${checkoutId}, which had ended`,
-      mayRepeat: true,
     });
+  }
+
+  /** Returns once it is certain to run. */
+  async function begin(start: Omit<Start, "taskQueue">): Promise<void> {
+    const started = await temporal.start({ ...start, taskQueue, mayRepeat: true });
     if (started.kind === "not-started" || started.kind === "unknown")
       throw new DomainError(
         "UNAVAILABLE",
@@ -85,11 +107,11 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
         refusals: ["WEBHOOK_SIGNATURE_INVALID"],
       },
       async ({ raw, header, rpc }) => {
-        const { checkoutId, payment } = await services.payment.handleWebhook(
+        const { checkoutId, payment, stripeEventId } = await services.payment.handleWebhook(
           { body: raw, signature: header("stripe-signature") ?? "" },
           rpc(10_000),
         );
-        if (checkoutId !== "") await tell(checkoutId, payment, rpc());
+        if (checkoutId !== "") await tell(checkoutId, payment, stripeEventId, rpc());
         return { status: 200, body: { received: true } };
       },
     ),
@@ -101,6 +123,11 @@ function whose(attributes: Readonly<Record<string, string>>): Record<string, str
   const names = [searchAttributes.eventId, searchAttributes.accountId];
   return Object.fromEntries(names.flatMap((name) => (attributes[name] ? [[name, attributes[name]]] : [])));
 }
+
+/** Has money moved that its order can't know of: made at Stripe itself, sent back by a bank, or disputed? */
+export const movedAtStripe = ({ refunds, disputes }: Pick<Payment, "refunds" | "disputes">): boolean =>
+  disputes.length > 0 ||
+  refunds.some(({ outside, status }) => outside || status === RefundStatus.FAILED || status === RefundStatus.CANCELED);
 
 /** Do the money and the end of its checkout agree, so that nothing is left to do? */
 export function isSettled(end: CheckoutStatus | undefined, payment: Payment): boolean {

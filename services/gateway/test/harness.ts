@@ -389,6 +389,8 @@ export const aPayment = (checkoutId: string, status: PaymentStatus = PaymentStat
   declineMessage: "",
   actionUrl: "",
   refunds: [],
+  userId: "",
+  eventId: "",
   disputes: [],
 });
 

@@ -13,7 +13,7 @@ import {
 } from "@onsale/proto/inventory/v1/catalog";
 import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
 import { LiveSeatServiceService } from "@onsale/proto/inventory/v1/live";
-import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
+import { ReconcileServiceService, type Sale as SaleMessage } from "@onsale/proto/inventory/v1/reconcile";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import type { ChannelState, Channels } from "./allot.js";
 import { countAvailability, describeStates, type SeatMaps } from "./availability.js";
@@ -29,6 +29,7 @@ import type { KnownEvents } from "./known-events.js";
 import type { LiveSeats } from "./live.js";
 import type { OwnSeatsOf } from "./own-seats.js";
 import type { Reconciliation } from "./reconcile.js";
+import type { Sale, Sales } from "./sales.js";
 import type { StoredBlock } from "./store.js";
 
 export interface InventoryUseCases {
@@ -194,10 +195,15 @@ export function serveLive(
   );
 }
 
-export function serveReconciliation(server: GrpcServer, reconciliation: Reconciliation): void {
+export function serveReconciliation(server: GrpcServer, reconciliation: Reconciliation, sales: Sales): void {
   server.serve(ReconcileServiceService, {
     reconcileSeats: ({ eventId, cursor }) =>
       eventId === "" ? reconciliation.some(cursor) : reconciliation.one(eventId),
+    listSales: (page) => sales.between(page),
+    getSale: async ({ eventId, checkoutId }) => {
+      const sale = await sales.of(eventId, checkoutId);
+      return sale ? { sale: saleOf(sale) } : {};
+    },
   });
 }
 
@@ -213,10 +219,21 @@ function selectionOf({ selection }: HoldRequest): Selection {
   }
 }
 
-function holdOf({ event, seats, ...held }: Hold): HoldResponse {
-  const { name, startsAtMs, venue, currency } = event;
+const holdOf = ({ event, seats, ...held }: Hold): HoldResponse => ({
+  ...held,
+  seats: [...seats],
+  ...eventOnTickets(event),
+});
+
+/** What tickets say of their event. */
+function eventOnTickets({ name, startsAtMs, venue, currency }: EventRecord) {
   const { city, timeZone } = venue;
-  return { ...held, seats: [...seats], currency, eventName: name, startsAtMs, venueName: venue.name, city, timeZone };
+  return { currency, eventName: name, startsAtMs, venueName: venue.name, city, timeZone };
+}
+
+function saleOf({ event, userId, seats, whole, amount }: Sale): SaleMessage {
+  const eventCancelled = event.cancelledAtMs > 0;
+  return { userId, seats: [...seats], whole, amount, ...eventOnTickets(event), eventCancelled };
 }
 
 function newEventOf({

@@ -18,6 +18,7 @@ import { rememberEvents } from "./known-events.js";
 import { createLiveSeats } from "./live.js";
 import { createOwnSeats } from "./own-seats.js";
 import { createReconciliation } from "./reconcile.js";
+import { createSales } from "./sales.js";
 import { serveInventory, serveLive, serveOrganisers, serveReconciliation } from "./server.js";
 import { openStore } from "./store.js";
 import { startUpkeep } from "./upkeep.js";
@@ -92,7 +93,7 @@ export async function startInventory({
   serveInventory(server, { catalog, drafts, events, holds, claims, maps, race }, streams);
   serveOrganisers(server, { channels, blocks });
   const reconciliation = createReconciliation({ store, events, generations, now: Date.now, log });
-  serveReconciliation(server, reconciliation);
+  serveReconciliation(server, reconciliation, createSales({ store, events }));
   serveLive(server, { live, ownSeats }, createWatches({ trust, log, metrics }));
 
   await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());

@@ -303,6 +303,7 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
         await events.createIndex({ organiserId: 1, createdAt: -1, _id: -1 });
         await events.createIndex({ status: 1, createdAt: -1, _id: -1 });
         await sales.createIndex({ forgetAt: 1 }, { expireAfterSeconds: 0 });
+        await sales.createIndex({ state: 1, at: 1, _id: 1 }, { name: "by_state_and_time" });
         await codes.createIndex({ eventId: 1 });
         await addSearchKeys();
       }),
@@ -728,6 +729,37 @@ export function openStore({ uri, database: databaseName }: Pick<DatabaseSettings
       }),
 
     claimsFor: (eventId: string, seatIds: readonly string[]) => asked(() => claimsFor(eventId, seatIds)),
+
+    /** What a checkout has claimed, whether or not it has given some of it back; undefined: nothing, or all is back. */
+    saleOf: (eventId: string, checkoutId: string): Promise<{ seatIds: string[]; claims: Claim[] } | undefined> =>
+      asked(async () => {
+        const sale = await sales.findOne({ _id: `${eventId}:${checkoutId}`, state: "claimed" });
+        if (!sale) return undefined;
+        const found = await claimsFor(eventId, sale.seatIds);
+        return { seatIds: sale.seatIds, claims: found.filter((claim) => claim.checkoutId === checkoutId) };
+      }),
+
+    /** Checkouts that have claimed seats within [sinceMs, beforeMs), oldest first, after the one named. */
+    salesBetween: (
+      sinceMs: number,
+      beforeMs: number,
+      after: { readonly atMs: number; readonly id: string } | undefined,
+      limit: number,
+    ): Promise<{ id: string; eventId: string; checkoutId: string; atMs: number }[]> =>
+      asked(async () => {
+        const from = after && {
+          $or: [{ at: { $gt: new Date(after.atMs) } }, { at: new Date(after.atMs), _id: { $gt: after.id } }],
+        };
+        const found = await sales
+          .find(
+            { state: "claimed", at: { $gte: new Date(sinceMs), $lt: new Date(beforeMs) }, ...from },
+            { projection: { eventId: 1, checkoutId: 1, at: 1 } },
+          )
+          .sort({ at: 1, _id: 1 })
+          .limit(limit)
+          .toArray();
+        return found.map(({ _id: id, eventId, checkoutId, at }) => ({ id, eventId, checkoutId, atMs: at.getTime() }));
+      }),
 
     /** Every claim of an event that was committed before this was called. By _id, so that no further index is paid for by each sale. */
     allClaims: (eventId: string): Promise<Claim[]> =>

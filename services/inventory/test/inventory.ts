@@ -16,6 +16,7 @@ import {
   type Section,
 } from "@onsale/proto/inventory/v1/catalog";
 import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
+import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
@@ -34,6 +35,7 @@ export interface Inventory {
   readonly seats: ServiceClient<SeatServiceService>;
   readonly channels: ServiceClient<ChannelServiceService>;
   readonly blocks: ServiceClient<BlockServiceService>;
+  readonly reconcile: ServiceClient<ReconcileServiceService>;
   readonly context: ContextOf<typeof inventorySettings>;
   readonly port: number;
   readonly ready: () => Promise<boolean> | boolean;
@@ -70,6 +72,7 @@ export async function startForTest(
   const seats = connect(SeatServiceService, { address, trust, deadlineMs: 30_000 });
   const channels = connect(ChannelServiceService, { address, trust, deadlineMs: 30_000 });
   const blocks = connect(BlockServiceService, { address, trust, deadlineMs: 30_000 });
+  const reconcile = connect(ReconcileServiceService, { address, trust, deadlineMs: 30_000 });
   const redis = new Redis(stores.redisUrl.split(",")[0] ?? ""); // of a cluster, its first server
   redis.on("error", () => undefined); // tests kill Valkey
   const mongodb = new MongoClient(stores.mongodbUri);
@@ -78,6 +81,7 @@ export async function startForTest(
     seats,
     channels,
     blocks,
+    reconcile,
     context,
     port,
     ready,
@@ -89,6 +93,7 @@ export async function startForTest(
       seats.close();
       channels.close();
       blocks.close();
+      reconcile.close();
       redis.disconnect();
       await mongodb.close();
       await context.lifecycle.stop("test");

@@ -182,6 +182,8 @@ export function paymentMessage(record: PaymentRecord): Payment {
   const decline = answered?.outcome === "declined" ? tellDecline(answered.declineCode ?? "") : undefined;
   return {
     checkoutId: record.checkoutId,
+    userId: record.accountId,
+    eventId: record.eventId,
     paymentIntentId: record.intentId ?? "",
     status: statuses[record.state],
     amount: record.amount,

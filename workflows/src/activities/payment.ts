@@ -1,17 +1,42 @@
 // The steps at Stripe, through the payment service.
+
+import { DomainError } from "@onsale/kit/errors";
 import type { ServiceClient } from "@onsale/kit/grpc";
-import { type Payment, type PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import {
+  DisputeStatus,
+  type Payment,
+  type PaymentServiceService,
+  PaymentStatus,
+  RefundStatus,
+} from "@onsale/proto/payment/v1/payment";
+import {
+  type OrderDispute,
+  type RecordedRefund,
+  RefundState,
+  type TicketServiceService,
+} from "@onsale/proto/ticket/v1/ticket";
 import { ApplicationFailure, ApplicationFailureCategory } from "@temporalio/common";
 import { judge, type PaymentState, type PaymentStatus as Status, settlement } from "../payments.js";
-import { paymentUndecided, type Steps } from "../steps.js";
+import { paymentUndecided, type RefundedStep, type Steps } from "../steps.js";
 import type { Attempt } from "./attempts.js";
 
 type PaymentSteps = Pick<
   Steps,
-  "authorizePayment" | "awaitPayment" | "capturePayment" | "cancelPayment" | "refundPayment" | "getPayment"
+  | "authorizePayment"
+  | "awaitPayment"
+  | "capturePayment"
+  | "cancelPayment"
+  | "refundPayment"
+  | "awaitRefund"
+  | "getPayment"
+  | "followPayment"
 >;
 
-export function paymentSteps(payment: ServiceClient<PaymentServiceService>, attempt: Attempt): PaymentSteps {
+export function paymentSteps(
+  payment: ServiceClient<PaymentServiceService>,
+  ticket: ServiceClient<TicketServiceService>,
+  attempt: Attempt,
+): PaymentSteps {
   return {
     authorizePayment: ({ accountId, ...step }) =>
       attempt("all", async (options) => {
@@ -53,18 +78,103 @@ export function paymentSteps(payment: ServiceClient<PaymentServiceService>, atte
       attempt(
         ["REFUND_TOO_LARGE", "PAYMENT_NOT_FOUND", "PAYMENT_STATE_CONFLICT", "REQUEST_INVALID"],
         async (options) => {
-          const { amount } = await payment.refund(step, options);
-          return { amount };
+          const { amount, status } = await payment.refund(step, options);
+          return { amount, outcome: outcomeOf(status) };
         },
       ),
+
+    awaitRefund: ({ checkoutId, refundId }) =>
+      attempt([], async (options) => {
+        const { payment: found } = await payment.getPayment({ checkoutId, refresh: true }, options);
+        const refund = required(found).refunds.find((one) => one.refundId === refundId);
+        if (!refund) throw new Error(`the payment service knows no refund ${refundId} of ${checkoutId}`);
+        const outcome = outcomeOf(refund.status);
+        if (outcome === "pending") throw notYet("Stripe has not told yet whether the refund reached the buyer.");
+        return { amount: refund.amount, outcome };
+      }),
 
     getPayment: (checkoutId) =>
       attempt([], async (options) => {
         const { payment: found } = await payment.getPayment({ checkoutId, refresh: true }, options);
         return found && stateOf(found);
       }),
+
+    followPayment: (checkoutId) =>
+      attempt([], async (options) => {
+        const { payment: found } = await payment.getPayment({ checkoutId, refresh: true }, options);
+        if (!found) return undefined;
+        const disputes = found.disputes.map((dispute) => ({ ...dispute, status: disputeWords[dispute.status] }));
+        const { order, voidSeatIds } = await ticket
+          .recordPayment(
+            {
+              checkoutId,
+              refunds: found.refunds.flatMap((refund): RecordedRefund[] => {
+                const status = refundWords[refund.status];
+                return status === undefined ? [] : [{ ...refund, status }];
+              }),
+              disputes: disputes.map((dispute): OrderDispute => dispute),
+            },
+            options,
+          )
+          .catch((thrown: unknown) => {
+            if (thrown instanceof DomainError && thrown.code === "ORDER_NOT_FOUND")
+              return { order: undefined, voidSeatIds: [] };
+            throw thrown;
+          });
+        if (!order) return undefined;
+        const whose = { checkoutId, accountId: order.userId, eventId: order.event?.eventId ?? "" };
+        const { currency } = order;
+        return {
+          ...whose,
+          voidSeatIds,
+          failedRefunds: order.refunds
+            .filter(({ state }) => state === RefundState.FAILED)
+            .map(({ refundId, amount }) => ({ ...whose, refundId, amount, currency })),
+          disputes: disputes.map(({ disputeId, amount, reason, evidenceDueMs, status }) => ({
+            ...whose,
+            ...{ disputeId, amount, currency, reason, evidenceDueMs, status },
+          })),
+        };
+      }),
   };
 }
+
+function outcomeOf(status: RefundStatus): NonNullable<RefundedStep["outcome"]> {
+  switch (status) {
+    case RefundStatus.FAILED:
+    case RefundStatus.CANCELED:
+      return "failed";
+    case RefundStatus.PENDING:
+    case RefundStatus.REQUIRES_ACTION:
+      return "pending";
+    default:
+      return "succeeded";
+  }
+}
+
+/** Stripe's words; undefined: Stripe is not known to have it. */
+const refundWords: Readonly<Record<RefundStatus, string | undefined>> = {
+  [RefundStatus.UNSPECIFIED]: undefined,
+  [RefundStatus.OPEN]: undefined,
+  [RefundStatus.PENDING]: "pending",
+  [RefundStatus.REQUIRES_ACTION]: "requires_action",
+  [RefundStatus.SUCCEEDED]: "succeeded",
+  [RefundStatus.FAILED]: "failed",
+  [RefundStatus.CANCELED]: "canceled",
+};
+
+/** Stripe's words. */
+const disputeWords: Readonly<Record<DisputeStatus, string>> = {
+  [DisputeStatus.UNSPECIFIED]: "unknown",
+  [DisputeStatus.NEEDS_RESPONSE]: "needs_response",
+  [DisputeStatus.UNDER_REVIEW]: "under_review",
+  [DisputeStatus.WON]: "won",
+  [DisputeStatus.LOST]: "lost",
+  [DisputeStatus.WARNING_NEEDS_RESPONSE]: "warning_needs_response",
+  [DisputeStatus.WARNING_UNDER_REVIEW]: "warning_under_review",
+  [DisputeStatus.WARNING_CLOSED]: "warning_closed",
+  [DisputeStatus.PREVENTED]: "prevented",
+};
 
 /** Waiting is no fault: benign failures are repeated without alarming whoever watches error rates. */
 function notYet(message: string): ApplicationFailure {
@@ -100,6 +210,7 @@ export function stateOf(payment: Payment): PaymentState {
     status,
     amountCaptured: payment.amountCaptured,
     amountRefunded: payment.amountRefunded,
+    ...(payment.eventId && { eventId: payment.eventId }),
     ...(payment.declineCode && { decline: { code: payment.declineCode, message: payment.declineMessage } }),
   };
 }

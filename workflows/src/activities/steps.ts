@@ -10,6 +10,7 @@ import type { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import type { Steps } from "../steps.js";
 import { createAttempts } from "./attempts.js";
 import { eventSteps } from "./events.js";
+import { orphanSteps } from "./orphans.js";
 import { paymentSteps } from "./payment.js";
 import { reconcileSteps } from "./reconcile.js";
 import { seatSteps } from "./seats.js";
@@ -30,10 +31,11 @@ export interface StepDependencies {
 export function createActivities(dependencies: StepDependencies): Steps {
   const attempts = createAttempts(dependencies.log, dependencies.metrics);
   return {
-    ...paymentSteps(dependencies.payment, attempts),
-    ...seatSteps(dependencies.inventory, attempts),
+    ...paymentSteps(dependencies.payment, dependencies.ticket, attempts),
+    ...seatSteps(dependencies.inventory, dependencies.reconcile, attempts),
     ...eventSteps(dependencies.catalog, attempts),
     ...reconcileSteps(dependencies.reconcile, attempts),
     ...ticketSteps(dependencies.ticket, dependencies.isWorkflowRunning, attempts),
+    ...orphanSteps(dependencies, attempts),
   };
 }

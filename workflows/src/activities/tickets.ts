@@ -1,17 +1,34 @@
-// The steps with orders and tickets, through the ticket service, and the look at another checkout's workflow.
+// The steps with orders and tickets, through the ticket service, and the look at other workflows.
 import { DomainError } from "@onsale/kit/errors";
-import type { ServiceClient } from "@onsale/kit/grpc";
-import { RefundKind, type TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
-import { checkoutWorkflowId } from "../contract.js";
-import type { Steps } from "../steps.js";
+import type { CallOptions, ServiceClient } from "@onsale/kit/grpc";
+import {
+  type Order,
+  type OrderRefund,
+  RefundKind,
+  RefundState,
+  type TicketServiceService,
+} from "@onsale/proto/ticket/v1/ticket";
+import {
+  checkoutWorkflowId,
+  type RefundInput,
+  type RefundKind as RefundKindName,
+  refundWorkflowId,
+} from "../contract.js";
+import type { OrderState, Steps } from "../steps.js";
 import type { Attempt } from "./attempts.js";
 
 type TicketSteps = Pick<
   Steps,
-  "issueTickets" | "voidTickets" | "findOrder" | "reserveRefund" | "dropRefund" | "isCheckoutRunning"
+  | "issueTickets"
+  | "voidTickets"
+  | "findOrder"
+  | "endCheckout"
+  | "reserveRefund"
+  | "dropRefund"
+  | "findDeadRefunds"
+  | "isRefundOwed"
+  | "isCheckoutRunning"
 >;
-
-const kinds = { return: RefundKind.RETURN, goodwill: RefundKind.GOODWILL, void: RefundKind.VOID } as const;
 
 export function ticketSteps(
   ticket: ServiceClient<TicketServiceService>,
@@ -20,7 +37,7 @@ export function ticketSteps(
 ): TicketSteps {
   return {
     issueTickets: ({ checkoutId, accountId, event, seats, amount, currency }) =>
-      attempt([], async (options) => {
+      attempt(["CHECKOUT_CANCELLED"], async (options) => {
         const { order } = await ticket.issueTickets(
           { checkoutId, userId: accountId, event: { ...event }, seats: [...seats], amount, currency },
           options,
@@ -40,30 +57,89 @@ export function ticketSteps(
 
     findOrder: (checkoutId) =>
       attempt([], async (options) => {
-        try {
-          const { order } = await ticket.getOrder({ checkoutId, userId: "" }, options);
-          if (!order) return undefined;
-          const { amountRefunded, userId: accountId } = order;
-          return { seatIds: order.seats.map((seat) => seat.seatId), amountRefunded, accountId };
-        } catch (thrown) {
-          if (thrown instanceof DomainError && thrown.code === "ORDER_NOT_FOUND") return undefined;
-          throw thrown;
-        }
+        const order = await orderOf(ticket, checkoutId, options);
+        return order && orderState(order);
       }),
 
-    reserveRefund: ({ seatIds, kind = "return", requestedBy = "", reason = "", insteadOf = "", ...step }) =>
-      attempt("all", (options) =>
-        ticket.reserveRefund(
-          { ...step, seatIds: [...seatIds], kind: kinds[kind], requestedBy, reason, insteadOf },
+    endCheckout: (step) =>
+      attempt([], async (options) => {
+        const { order } = await ticket.endCheckout(step, options);
+        return order && orderState(order);
+      }),
+
+    reserveRefund: ({ seatIds, kind, ...step }) =>
+      attempt("all", async (options) => {
+        const { amount, ...reserved } = await ticket.reserveRefund(
+          { ...step, seatIds: [...seatIds], kind: kindNumbers[kind] },
           options,
-        ),
-      ),
+        );
+        return { seatIds: reserved.seatIds, amount };
+      }),
 
     dropRefund: (step) =>
       attempt([], async (options) => {
         await ticket.dropRefund(step, options);
       }),
 
+    findDeadRefunds: ({ checkoutId, refundId }) =>
+      attempt([], async (options) => {
+        const order = await orderOf(ticket, checkoutId, options);
+        const others = (order?.refunds ?? []).filter(
+          (refund) => refund.state === RefundState.PENDING && refund.refundId !== refundId,
+        );
+        const dead: RefundInput[] = [];
+        for (const refund of others)
+          if (order && !(await isWorkflowRunning(refundWorkflowId(refund.refundId))))
+            dead.push(refundInput({ checkoutId, userId: order.userId, eventId: order.event?.eventId ?? "" }, refund));
+        return dead;
+      }),
+
+    isRefundOwed: ({ checkoutId, refundId }) =>
+      attempt([], async (options) => {
+        const order = await orderOf(ticket, checkoutId, options);
+        return order?.refunds.find((refund) => refund.refundId === refundId)?.state === RefundState.FAILED;
+      }),
+
     isCheckoutRunning: (checkoutId) => attempt([], () => isWorkflowRunning(checkoutWorkflowId(checkoutId))),
   };
+}
+
+async function orderOf(
+  ticket: ServiceClient<TicketServiceService>,
+  checkoutId: string,
+  options: CallOptions,
+): Promise<Order | undefined> {
+  try {
+    return (await ticket.getOrder({ checkoutId, userId: "" }, options)).order;
+  } catch (thrown) {
+    if (thrown instanceof DomainError && thrown.code === "ORDER_NOT_FOUND") return undefined;
+    throw thrown;
+  }
+}
+
+export function orderState({ seats, refunds, ticketIds, amountRefunded, userId: accountId }: Order): OrderState {
+  const void_ = refunds.filter(({ state }) => state !== RefundState.PENDING).flatMap(({ seatIds }) => seatIds);
+  return {
+    seatIds: seats.map((seat) => seat.seatId),
+    voidSeatIds: [...new Set(void_)],
+    ticketIds,
+    amountRefunded,
+    accountId,
+  };
+}
+
+const kindNumbers: Readonly<Record<RefundKindName, RefundKind>> = {
+  return: RefundKind.RETURN,
+  goodwill: RefundKind.GOODWILL,
+  void: RefundKind.VOID,
+};
+
+/** What a refund's workflow was started with, as far as its reservation tells: enough to end it. */
+export function refundInput(
+  order: { readonly checkoutId: string; readonly userId: string; readonly eventId: string },
+  { refundId, seatIds, amount, kind, requestedBy, reason }: OrderRefund,
+): RefundInput {
+  const { checkoutId, userId: accountId, eventId } = order;
+  const named = (Object.keys(kindNumbers) as RefundKindName[]).find((name) => kindNumbers[name] === kind);
+  return { refundId, checkoutId, accountId, eventId, seatIds, amount, kind: named ?? "return", requestedBy, reason };
 }

@@ -10,6 +10,7 @@ import {
   defineUpdate,
   isCancellation,
   log,
+  patched,
   setHandler,
   sleep,
   TemporalFailure,
@@ -29,6 +30,7 @@ import {
   undeliveredRefundId,
 } from "../contract.js";
 import { type Decline, judge, type PaymentState, settlement, type Verdict } from "../payments.js";
+import type { OrderState } from "../steps.js";
 import { index, show } from "./checkout-page.js";
 import { createCompensations } from "./compensations.js";
 import { atStripe, inHouse, insist, refusalOf, troubleOf, untilDecided } from "./running-steps.js";
@@ -290,9 +292,32 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
       }
       say("issues the tickets");
       const troubled = trouble("issues the tickets");
-      ticketIds = await insist(() => inHouse("issueTickets", "Issue the tickets", [input], troubled), troubled);
+      try {
+        ticketIds = await insist(() => inHouse("issueTickets", "Issue the tickets", [input], troubled), troubled, [
+          "CHECKOUT_CANCELLED",
+        ]);
+      } catch (error) {
+        // It was settled without an order while this run did not exist: closed by force, then reset.
+        const refusal = refusalOf(error);
+        if (!refusal) throw error;
+        return { status: "cancelled", reason: refusal.code };
+      }
       return { status: "completed" };
     });
+  }
+
+  /**
+   * The order of this checkout, if an earlier run of it came to one: then it stands, and nothing is undone. Otherwise, once a payment was
+   * submitted, it ends without one for good, before anything is undone: of an order and an end, the ticket service takes the first.
+   */
+  async function orderInstead(why: string): Promise<OrderState | undefined> {
+    if (!patched("order-wins")) return undefined;
+    if (attempts === 0) return inHouse("findOrder", "Is there an order from an earlier run?", [checkoutId]);
+    const troubled = trouble("ends the checkout without an order");
+    return insist(
+      () => inHouse("endCheckout", "End it without an order", [{ checkoutId, reason: why }], troubled),
+      troubled,
+    );
   }
 
   /** Undoes an authorization. Money that turns out to be captured although no ticket will follow is given back. */
@@ -349,15 +374,29 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
   }
 
   return CancellationScope.nonCancellable(async () => {
-    if (end.status !== "completed") {
+    if (end.status === "completed") become("completed", "has ended; the tickets are issued");
+    else {
       ending = end.status;
       reason = end.reason;
-      await undo.run((name, what) => {
-        problem = what ?? problem;
-        say(`ends (${reason}): ${name}`);
-      });
-      become(ending, "has ended; everything is undone");
-    } else become("completed", "has ended; the tickets are issued");
+      const undoAll = () =>
+        undo.run((name, what) => {
+          problem = what ?? problem;
+          say(`ends (${reason}): ${name}`);
+        });
+      // Without a payment there is the hold alone, and nobody else waits for the look at orders.
+      if (attempts === 0) await undoAll();
+      const order = await orderInstead(end.reason);
+      if (order) {
+        ending = undefined;
+        reason = undefined;
+        decline = undefined;
+        ticketIds = order.ticketIds;
+        become("completed", "has ended before: its order stands, and nothing was undone");
+      } else {
+        if (attempts > 0) await undoAll();
+        become(ending ?? end.status, "has ended; everything is undone");
+      }
+    }
     log.info("a checkout ended", { checkoutId, eventId, status, reason });
     await condition(allHandlersFinished);
     return view();

@@ -1,5 +1,7 @@
 // How workflows run their steps: the ones at Stripe as activities with their own rows in the Web UI, the in-house ones
 // within the workflow task, and how a step's refusal is told from its trouble.
+
+import type { RefusalCode, RefusalDetails } from "@onsale/kit/errors";
 import {
   ActivityCancellationType,
   ActivityFailure,
@@ -31,6 +33,13 @@ export const atStripe = proxyActivities<Steps>({
 export const untilDecided = proxyActivities<Steps>({
   startToCloseTimeout: "30s",
   retry: { initialInterval: "5s", backoffCoefficient: 1.5, maximumInterval: "30s" },
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+});
+
+/** A bank may take days for a refund. */
+export const untilFinal = proxyActivities<Steps>({
+  startToCloseTimeout: "30s",
+  retry: { initialInterval: "30s", backoffCoefficient: 2, maximumInterval: "1h" },
   cancellationType: ActivityCancellationType.TRY_CANCEL,
 });
 
@@ -80,6 +89,10 @@ type InHouse =
   | "issueTickets"
   | "voidTickets"
   | "findOrder"
+  | "endCheckout"
+  | "findSale"
+  | "findDeadRefunds"
+  | "isRefundOwed"
   | "reserveRefund"
   | "dropRefund"
   | "cancelEvent"
@@ -95,17 +108,20 @@ interface Step<Name extends keyof Steps> {
 
 /**
  * For what must happen before the workflow may end. The steps repeat without limit by themselves; this goes on even when
- * someone fails one by hand, or Temporal gives it up for a reason of its own.
+ * someone fails one by hand, or Temporal gives it up for a reason of its own. Refusals that are an answer are thrown.
  */
 export async function insist<Answer>(
   step: () => Promise<Answer>,
   onTrouble: (problem: string) => void = () => undefined,
+  answers: readonly RefusalCode[] = [],
 ): Promise<Answer> {
   for (let pauseSeconds = 10; ; pauseSeconds = Math.min(pauseSeconds * 2, 600)) {
     try {
       return await step();
     } catch (error) {
       if (!(error instanceof TemporalFailure)) throw error; // a bug of ours: the workflow task fails, and shows it
+      const refusal = refusalOf(error);
+      if (refusal && (answers as readonly string[]).includes(refusal.code)) throw error;
       onTrouble(troubleOf(error));
       await sleep(pauseSeconds * 1_000, { summary: "until it is tried again" });
     }
@@ -113,10 +129,17 @@ export async function insist<Answer>(
 }
 
 /** The refusal by which a step ended, if that is how it ended. Activities wrap their failure, local ones do not. */
-export function refusalOf(error: unknown): { readonly code: string; readonly message: string } | undefined {
+export function refusalOf(error: unknown): Refusal | undefined {
   const failure = error instanceof ActivityFailure ? error.cause : error;
   if (!(failure instanceof ApplicationFailure) || failure.nonRetryable !== true) return undefined;
-  return { code: failure.type ?? "INTERNAL", message: failure.message };
+  const [details] = failure.details ?? [];
+  return { code: failure.type ?? "INTERNAL", message: failure.message, details: (details ?? {}) as RefusalDetails };
+}
+
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly details: RefusalDetails;
 }
 
 /** In one line, for operators. */

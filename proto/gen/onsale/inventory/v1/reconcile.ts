@@ -18,6 +18,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
+import { HeldSeat } from "./seats.js";
 
 export const protobufPackage = "onsale.inventory.v1";
 
@@ -40,6 +41,54 @@ export interface ReconcileSeatsResponse {
   unavailable: number;
   /** Empty: that was all. */
   nextCursor: string;
+}
+
+export interface ListSalesRequest {
+  /** Claimed within [since, before). */
+  sinceMs: number;
+  beforeMs: number;
+  /** next_cursor of the answer before; empty at first. */
+  cursor: string;
+  /** 1 to 500; 0: 200. */
+  limit: number;
+}
+
+export interface ListedSale {
+  eventId: string;
+  checkoutId: string;
+  atMs: number;
+}
+
+export interface ListSalesResponse {
+  sales: ListedSale[];
+  /** Empty: that was all. */
+  nextCursor: string;
+}
+
+export interface GetSaleRequest {
+  eventId: string;
+  checkoutId: string;
+}
+
+export interface Sale {
+  userId: string;
+  /** Those that are still its own, in the order in which they were claimed. */
+  seats: HeldSeat[];
+  /** It has given none back. */
+  whole: boolean;
+  amount: number;
+  currency: string;
+  eventName: string;
+  startsAtMs: number;
+  venueName: string;
+  city: string;
+  timeZone: string;
+  eventCancelled: boolean;
+}
+
+export interface GetSaleResponse {
+  /** Unset: it has claimed nothing, or has given back everything. */
+  sale?: Sale | undefined;
 }
 
 function createBaseReconcileSeatsRequest(): ReconcileSeatsRequest {
@@ -212,6 +261,552 @@ export const ReconcileSeatsResponse: MessageFns<ReconcileSeatsResponse> = {
   },
 };
 
+function createBaseListSalesRequest(): ListSalesRequest {
+  return { sinceMs: 0, beforeMs: 0, cursor: "", limit: 0 };
+}
+
+export const ListSalesRequest: MessageFns<ListSalesRequest> = {
+  encode(message: ListSalesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sinceMs !== 0) {
+      writer.uint32(8).int64(message.sinceMs);
+    }
+    if (message.beforeMs !== 0) {
+      writer.uint32(16).int64(message.beforeMs);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(26).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(32).int32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSalesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSalesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sinceMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.beforeMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSalesRequest>): ListSalesRequest {
+    return ListSalesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSalesRequest>): ListSalesRequest {
+    const message = createBaseListSalesRequest();
+    message.sinceMs = object.sinceMs ?? 0;
+    message.beforeMs = object.beforeMs ?? 0;
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseListedSale(): ListedSale {
+  return { eventId: "", checkoutId: "", atMs: 0 };
+}
+
+export const ListedSale: MessageFns<ListedSale> = {
+  encode(message: ListedSale, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    if (message.checkoutId !== "") {
+      writer.uint32(18).string(message.checkoutId);
+    }
+    if (message.atMs !== 0) {
+      writer.uint32(24).int64(message.atMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListedSale {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListedSale();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.atMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListedSale>): ListedSale {
+    return ListedSale.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListedSale>): ListedSale {
+    const message = createBaseListedSale();
+    message.eventId = object.eventId ?? "";
+    message.checkoutId = object.checkoutId ?? "";
+    message.atMs = object.atMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseListSalesResponse(): ListSalesResponse {
+  return { sales: [], nextCursor: "" };
+}
+
+export const ListSalesResponse: MessageFns<ListSalesResponse> = {
+  encode(message: ListSalesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.sales) {
+      ListedSale.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListSalesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListSalesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sales.push(ListedSale.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListSalesResponse>): ListSalesResponse {
+    return ListSalesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListSalesResponse>): ListSalesResponse {
+    const message = createBaseListSalesResponse();
+    message.sales = object.sales?.map((e) => ListedSale.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseGetSaleRequest(): GetSaleRequest {
+  return { eventId: "", checkoutId: "" };
+}
+
+export const GetSaleRequest: MessageFns<GetSaleRequest> = {
+  encode(message: GetSaleRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.eventId !== "") {
+      writer.uint32(10).string(message.eventId);
+    }
+    if (message.checkoutId !== "") {
+      writer.uint32(18).string(message.checkoutId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSaleRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSaleRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetSaleRequest>): GetSaleRequest {
+    return GetSaleRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetSaleRequest>): GetSaleRequest {
+    const message = createBaseGetSaleRequest();
+    message.eventId = object.eventId ?? "";
+    message.checkoutId = object.checkoutId ?? "";
+    return message;
+  },
+};
+
+function createBaseSale(): Sale {
+  return {
+    userId: "",
+    seats: [],
+    whole: false,
+    amount: 0,
+    currency: "",
+    eventName: "",
+    startsAtMs: 0,
+    venueName: "",
+    city: "",
+    timeZone: "",
+    eventCancelled: false,
+  };
+}
+
+export const Sale: MessageFns<Sale> = {
+  encode(message: Sale, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.userId !== "") {
+      writer.uint32(10).string(message.userId);
+    }
+    for (const v of message.seats) {
+      HeldSeat.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.whole !== false) {
+      writer.uint32(24).bool(message.whole);
+    }
+    if (message.amount !== 0) {
+      writer.uint32(32).int64(message.amount);
+    }
+    if (message.currency !== "") {
+      writer.uint32(42).string(message.currency);
+    }
+    if (message.eventName !== "") {
+      writer.uint32(50).string(message.eventName);
+    }
+    if (message.startsAtMs !== 0) {
+      writer.uint32(56).int64(message.startsAtMs);
+    }
+    if (message.venueName !== "") {
+      writer.uint32(66).string(message.venueName);
+    }
+    if (message.city !== "") {
+      writer.uint32(74).string(message.city);
+    }
+    if (message.timeZone !== "") {
+      writer.uint32(82).string(message.timeZone);
+    }
+    if (message.eventCancelled !== false) {
+      writer.uint32(88).bool(message.eventCancelled);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Sale {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSale();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.seats.push(HeldSeat.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.whole = reader.bool();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.eventName = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.startsAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.venueName = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.city = reader.string();
+            continue;
+          }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.timeZone = reader.string();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.eventCancelled = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Sale>): Sale {
+    return Sale.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Sale>): Sale {
+    const message = createBaseSale();
+    message.userId = object.userId ?? "";
+    message.seats = object.seats?.map((e) => HeldSeat.fromPartial(e)) || [];
+    message.whole = object.whole ?? false;
+    message.amount = object.amount ?? 0;
+    message.currency = object.currency ?? "";
+    message.eventName = object.eventName ?? "";
+    message.startsAtMs = object.startsAtMs ?? 0;
+    message.venueName = object.venueName ?? "";
+    message.city = object.city ?? "";
+    message.timeZone = object.timeZone ?? "";
+    message.eventCancelled = object.eventCancelled ?? false;
+    return message;
+  },
+};
+
+function createBaseGetSaleResponse(): GetSaleResponse {
+  return { sale: undefined };
+}
+
+export const GetSaleResponse: MessageFns<GetSaleResponse> = {
+  encode(message: GetSaleResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sale !== undefined) {
+      Sale.encode(message.sale, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetSaleResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetSaleResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sale = Sale.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<GetSaleResponse>): GetSaleResponse {
+    return GetSaleResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetSaleResponse>): GetSaleResponse {
+    const message = createBaseGetSaleResponse();
+    message.sale = (object.sale !== undefined && object.sale !== null) ? Sale.fromPartial(object.sale) : undefined;
+    return message;
+  },
+};
+
 /** For operators and their schedule: Valkey is compared with the claims in MongoDB, and put right by them, never the other way round. */
 export type ReconcileServiceService = typeof ReconcileServiceService;
 export const ReconcileServiceService = {
@@ -230,6 +825,29 @@ export const ReconcileServiceService = {
       Buffer.from(ReconcileSeatsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ReconcileSeatsResponse => ReconcileSeatsResponse.decode(value),
   },
+  /**
+   * Checkouts that have claimed seats, by when they did, oldest first. Those that have given all of them back are left out.
+   * Refusal: REQUEST_INVALID.
+   */
+  listSales: {
+    path: "/onsale.inventory.v1.ReconcileService/ListSales" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListSalesRequest): Buffer => Buffer.from(ListSalesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListSalesRequest => ListSalesRequest.decode(value),
+    responseSerialize: (value: ListSalesResponse): Buffer => Buffer.from(ListSalesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListSalesResponse => ListSalesResponse.decode(value),
+  },
+  /** What a checkout has claimed and not given back, as its tickets say it. Refusals: EVENT_NOT_FOUND, REQUEST_INVALID. */
+  getSale: {
+    path: "/onsale.inventory.v1.ReconcileService/GetSale" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetSaleRequest): Buffer => Buffer.from(GetSaleRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetSaleRequest => GetSaleRequest.decode(value),
+    responseSerialize: (value: GetSaleResponse): Buffer => Buffer.from(GetSaleResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetSaleResponse => GetSaleResponse.decode(value),
+  },
 } as const;
 
 export interface ReconcileServiceServer extends UntypedServiceImplementation {
@@ -238,6 +856,13 @@ export interface ReconcileServiceServer extends UntypedServiceImplementation {
    * Refusals: EVENT_NOT_FOUND, REQUEST_INVALID, INVENTORY_REBUILDING (one event that is being restored), UNAVAILABLE.
    */
   reconcileSeats: handleUnaryCall<ReconcileSeatsRequest, ReconcileSeatsResponse>;
+  /**
+   * Checkouts that have claimed seats, by when they did, oldest first. Those that have given all of them back are left out.
+   * Refusal: REQUEST_INVALID.
+   */
+  listSales: handleUnaryCall<ListSalesRequest, ListSalesResponse>;
+  /** What a checkout has claimed and not given back, as its tickets say it. Refusals: EVENT_NOT_FOUND, REQUEST_INVALID. */
+  getSale: handleUnaryCall<GetSaleRequest, GetSaleResponse>;
 }
 
 export interface ReconcileServiceClient extends Client {
@@ -259,6 +884,41 @@ export interface ReconcileServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ReconcileSeatsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Checkouts that have claimed seats, by when they did, oldest first. Those that have given all of them back are left out.
+   * Refusal: REQUEST_INVALID.
+   */
+  listSales(
+    request: ListSalesRequest,
+    callback: (error: ServiceError | null, response: ListSalesResponse) => void,
+  ): ClientUnaryCall;
+  listSales(
+    request: ListSalesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListSalesResponse) => void,
+  ): ClientUnaryCall;
+  listSales(
+    request: ListSalesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListSalesResponse) => void,
+  ): ClientUnaryCall;
+  /** What a checkout has claimed and not given back, as its tickets say it. Refusals: EVENT_NOT_FOUND, REQUEST_INVALID. */
+  getSale(
+    request: GetSaleRequest,
+    callback: (error: ServiceError | null, response: GetSaleResponse) => void,
+  ): ClientUnaryCall;
+  getSale(
+    request: GetSaleRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetSaleResponse) => void,
+  ): ClientUnaryCall;
+  getSale(
+    request: GetSaleRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetSaleResponse) => void,
   ): ClientUnaryCall;
 }
 

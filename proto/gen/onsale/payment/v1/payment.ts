@@ -294,6 +294,9 @@ export interface Payment {
   refunds: PaymentRefund[];
   /** Every dispute, oldest first. */
   disputes: Dispute[];
+  /** Whose it is: the buyer's account and the event. */
+  userId: string;
+  eventId: string;
 }
 
 export interface PaymentRefund {
@@ -519,6 +522,8 @@ function createBasePayment(): Payment {
     actionUrl: "",
     refunds: [],
     disputes: [],
+    userId: "",
+    eventId: "",
   };
 }
 
@@ -562,6 +567,12 @@ export const Payment: MessageFns<Payment> = {
     }
     for (const v of message.disputes) {
       Dispute.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.userId !== "") {
+      writer.uint32(114).string(message.userId);
+    }
+    if (message.eventId !== "") {
+      writer.uint32(122).string(message.eventId);
     }
     return writer;
   },
@@ -683,6 +694,22 @@ export const Payment: MessageFns<Payment> = {
             message.disputes.push(Dispute.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.eventId = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -713,6 +740,8 @@ export const Payment: MessageFns<Payment> = {
     message.actionUrl = object.actionUrl ?? "";
     message.refunds = object.refunds?.map((e) => PaymentRefund.fromPartial(e)) || [];
     message.disputes = object.disputes?.map((e) => Dispute.fromPartial(e)) || [];
+    message.userId = object.userId ?? "";
+    message.eventId = object.eventId ?? "";
     return message;
   },
 };
