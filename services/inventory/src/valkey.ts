@@ -463,7 +463,8 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
     ): Promise<{ readonly cleared: number; readonly more: boolean } | undefined> {
       const names = keysOf(generation.eventId, generation.epoch);
       const keys = [names.marker, names.people, names.queue, names.late, names.codes];
-      const args = [generation.marker, names.event, names.generation, most, holdMemoryMs];
+      const lasts = holdTtlMs + holdMarginMs;
+      const args = [generation.marker, names.event, names.generation, most, holdMemoryMs, lasts];
       const [kind, cleared, more] = await script("sweep", generation, keys, args);
       return kind === "ok" ? { cleared: cleared as number, more: more === 1 } : undefined;
     },
@@ -517,7 +518,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
     // ---- locks: for economy, never for correctness
 
     async lock(eventId: string, what: string, token: string, ttlMs: number): Promise<boolean> {
-      return (await asked(() => at(eventId).set(keysOf(eventId, 0).lock(what), token, "PX", ttlMs, "NX"))) === "OK";
+      return (await asked(() => at(eventId).takeLock(1, keysOf(eventId, 0).lock(what), token, ttlMs))) === 1;
     },
     /** 0 ms gives it back. */
     async renewLock(eventId: string, what: string, token: string, ttlMs: number): Promise<boolean> {
