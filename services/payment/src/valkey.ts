@@ -3,6 +3,7 @@
 
 import type { Logger } from "@onsale/kit/log";
 import { openRedis } from "@onsale/kit/redis";
+import { refusalTeller } from "@onsale/kit/redis-refusals";
 import type { Cluster, Redis } from "ioredis";
 import { longestWaitMs, type Rates, type Slots, type Wanted } from "./budget.js";
 
@@ -81,11 +82,12 @@ export function createSharedSlots({ url, ca, name, rates, log }: SharedSlotsSett
     },
   }) as WithReserve;
   redis.on("error", (err) => log.debug({ err }, "Valkey's connection failed"));
+  const tell = refusalTeller(log);
   // Slots are counted from the epoch in lengths that follow from the rates: other rates, other rows.
   const prefix = `{onsale:${name}:${rates.perEndpoint}:${rates.total}}`;
   return {
     async reserve({ endpoint, lane, shared, maxWaitMs }: Wanted) {
-      const [granted, waitMicroseconds] = await redis.reserveSlot(
+      const reserved = redis.reserveSlot(
         `${prefix}:all`,
         `${prefix}:at:${endpoint}`,
         `${prefix}:cursors`,
@@ -98,6 +100,8 @@ export function createSharedSlots({ url, ca, name, rates, log }: SharedSlotsSett
         Math.floor(maxWaitMs * 1000),
         Math.floor(Math.max(maxWaitMs, longestWaitMs) * 1000),
       );
+      reserved.catch(tell);
+      const [granted, waitMicroseconds] = await reserved;
       return { granted: granted === 1, waitMs: waitMicroseconds / 1000 };
     },
     stop: () => redis.disconnect(),

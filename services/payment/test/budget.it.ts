@@ -103,7 +103,7 @@ describe("the shared slots", () => {
         [`${prefix}:all`, rates.total],
         [`${prefix}:at:capture`, rates.perEndpoint],
       ] as const) {
-        const taken = await operator.zrange(row, 0, -1);
+        const taken = await operator.zrange(row, "0", "-1");
         await operator.del(row);
         const moved = taken.map((slot) => String(Number(slot) + seconds * perSecond));
         if (moved.length > 0) await operator.zadd(row, ...moved.flatMap((slot) => [slot, slot]));
