@@ -149,7 +149,7 @@ test("scripts that are forgotten again and again run all the same, each once", a
         await Promise.all([redis.raise("a"), raiseLater.call(redis, "b"), server.raise("c")]);
         await server.raiseByCount(1, "d", "x", "y", "z");
         const pipeline = redis.pipeline();
-        (pipeline as unknown as Scripted).raise("e");
+        void (pipeline as unknown as Scripted).raise("e");
         const [piped] = (await pipeline.exec()) ?? [];
         expect(piped?.[0]).toBeNull();
       }
