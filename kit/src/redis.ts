@@ -11,6 +11,7 @@ import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import { z } from "zod";
 import type { Logger } from "./log.js";
+import { refusalTeller } from "./redis-refusals.js";
 import { beginSpan, tracing } from "./tracing.js";
 
 export const redisSettings = {
@@ -185,6 +186,41 @@ function traceCommands(client: Redis): void {
   };
 }
 
+/**
+ * A script that the server has forgotten is sent whole. ioredis does so too, but then takes it for known again, although it may be
+ * forgotten once more on the way: after a takeover, a restart, or a SCRIPT FLUSH. NOSCRIPT says that nothing was run.
+ */
+function keepScripts<Client extends Redis | Cluster>(client: Client, scripts: RedisTuning["scripts"] = {}): Client {
+  type Send = (this: unknown, ...args: unknown[]) => unknown;
+  const methods = client as unknown as Record<string, Send>;
+  function keep(name: string, { lua, numberOfKeys }: { lua: string; numberOfKeys?: number | undefined }): void {
+    for (const [method, whole] of [
+      [name, "eval"],
+      [`${name}Buffer`, "evalBuffer"],
+    ] as const) {
+      const send = methods[method] as Send;
+      methods[method] = function (...args) {
+        const sent = send.apply(this, args);
+        if (!(sent instanceof Promise)) return sent; // a pipeline, which gathers
+        return sent.catch((error: Error) => {
+          if (!error.message.startsWith("NOSCRIPT")) throw error;
+          return methods[whole]?.call(client, lua, ...(numberOfKeys === undefined ? [] : [numberOfKeys]), ...args);
+        });
+      };
+    }
+  }
+  const define = client.defineCommand.bind(client);
+  client.defineCommand = (name, definition) => {
+    define(name, definition);
+    keep(name, definition);
+  };
+  for (const [name, definition] of Object.entries(scripts)) keep(name, definition);
+  return client;
+}
+
+/** What was a master may be a replica now: whoever has taken over is found at the same name, by a connection made anew. */
+const leavesReplica = (error: Error): boolean => error.message.startsWith("READONLY");
+
 /** Answers that are followed by another try at once: no such script yet, and "ask another server". */
 const handled: ReadonlySet<string> = new Set(["NOSCRIPT", "MOVED", "ASK", "TRYAGAIN"]);
 
@@ -192,9 +228,12 @@ const handled: ReadonlySet<string> = new Set(["NOSCRIPT", "MOVED", "ASK", "TRYAG
 export function openRedis({ url, ca, options }: RedisConnecting): Redis | Cluster {
   const address = readRedisUrl(url);
   const [first] = address.nodes;
-  if (!address.isCluster)
-    return gatherWrites(new Redis({ ...options, ...connectionOptions(address, ca), ...first, db: address.database }));
-  const { retryStrategy, enableOfflineQueue = true, lazyConnect = false, scripts, ...each } = options;
+  const tuned = { reconnectOnError: leavesReplica, ...options };
+  if (!address.isCluster) {
+    const client = new Redis({ ...tuned, ...connectionOptions(address, ca), ...first, db: address.database });
+    return gatherWrites(keepScripts(client, options.scripts));
+  }
+  const { retryStrategy, enableOfflineQueue = true, lazyConnect = false, scripts, ...each } = tuned;
   const cluster = new Cluster([...address.nodes], {
     enableOfflineQueue,
     lazyConnect,
@@ -211,10 +250,10 @@ export function openRedis({ url, ca, options }: RedisConnecting): Redis | Cluste
     redisOptions: { ...each, ...connectionOptions(address, ca) },
   });
   cluster.on("+node", gatherWrites);
-  return cluster;
+  return keepScripts(cluster, scripts);
 }
 
-/** Logs once when it goes away, and once when it is back; of a cluster, for each server by itself too. */
+/** Logs once when it goes away, and once when it is back; of a cluster, for each server by itself too. And what it refuses, and why. */
 export function watchRedis(
   client: Redis | Cluster,
   log: Logger,
@@ -227,6 +266,12 @@ export function watchRedis(
   };
   const back = (server = "") => {
     if (missing.delete(server)) log.info(server === "" ? {} : { server }, said.back);
+  };
+  const tell = refusalTeller(log);
+  const send: Redis["sendCommand"] = client.sendCommand.bind(client);
+  client.sendCommand = (...sent: Parameters<typeof send>) => {
+    sent[0].promise.catch(tell);
+    return send(...sent);
   };
   client.on("error", (err: unknown) => away(err));
   client.on("ready", () => back());
@@ -297,16 +342,15 @@ export function openRedisServers<Client extends Redis = Redis>(settings: RedisSe
     const name = nameOf({ host, port });
     const there = servers.get(name);
     if (there) return there;
-    const client = gatherWrites(
-      new Redis({
-        ...optionsFor(host, port),
-        reconnectOnError: (error: Error) => {
-          if (error.message.startsWith("MOVED ")) moved(error.message, host);
-          else if (error.message.startsWith("CLUSTERDOWN")) look();
-          return options.reconnectOnError?.(error) ?? false;
-        },
-      }),
-    );
+    const made = new Redis({
+      ...optionsFor(host, port),
+      reconnectOnError: (error: Error) => {
+        if (error.message.startsWith("MOVED ")) moved(error.message, host);
+        else if (error.message.startsWith("CLUSTERDOWN")) look();
+        return (options.reconnectOnError ?? leavesReplica)(error);
+      },
+    });
+    const client = gatherWrites(keepScripts(made, options.scripts));
     let connection = ++connections;
     let asking: Promise<string> | undefined;
     let away = false;

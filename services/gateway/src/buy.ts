@@ -12,16 +12,7 @@ import {
   type SubmitPayment,
   submitPaymentUpdate,
 } from "@onsale/workflows/contract";
-import {
-  type Checkouts,
-  inputOf,
-  notFound,
-  overRefusal,
-  shownCheckout,
-  startOf,
-  untold,
-  viewOfOrder,
-} from "./checkouts.js";
+import { type Checkouts, inputOf, overRefusal, shownCheckout, startOf, untold, viewOfOrder } from "./checkouts.js";
 import type { Attempt } from "./idempotency.js";
 import type { CodeGuard } from "./rate-limit.js";
 import { type Answer, type Route, route } from "./route.js";
@@ -47,7 +38,15 @@ const tag = "checkouts";
 const aCheckout = { params: schema.checkoutParams, unknownParam: "CHECKOUT_NOT_FOUND" } as const;
 const ends = ["CHECKOUT_COMPLETED", "CHECKOUT_EXPIRED", "CHECKOUT_CANCELLED", "CHECKOUT_BUSY"] as const;
 const holdMs = 5_000;
-const cancelWaitMs = 10_000;
+/** Longer than a step of the workflow takes to be given to another worker, when the one that had it has died. */
+const cancelWaitMs = 20_000;
+/** A checkout that runs, although it had closed a moment ago. */
+const beganAnew = () =>
+  new DomainError(
+    "UNAVAILABLE",
+    "The checkout was just set back by an operator, and does not know of this request. Nothing was done; please send it again.",
+    { retryAfterSeconds: 1 },
+  );
 
 export function buyRoutes(dependencies: BuyDependencies): Route[] {
   const { services, temporal, checkouts, guard, taskQueue, paymentWaitMs, publicUrl, storefrontUrl, log } =
@@ -209,11 +208,15 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
         access: "account",
         limits: "by caller",
         ...aCheckout,
-        answers: { 200: { description: "The checkout, cancelled.", schema: schema.checkout } },
+        answers: {
+          200: { description: "The checkout, cancelled.", schema: schema.checkout },
+          202: { description: "Taken, and not through yet: GET the checkout.", schema: schema.checkout },
+        },
         refusals: ["CHECKOUT_NOT_FOUND", ...ends],
       },
       async ({ params, identity, rpc, closing }) => {
         const { checkoutId } = params;
+        let pending = false;
         if (await checkouts.isOpen(checkoutId, identity.accountId)) {
           const outcome = await temporal.update<CheckoutView>(checkoutWorkflowId(checkoutId), cancelUpdate, {
             updateId: cancelUpdate,
@@ -222,15 +225,12 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
             signal: closing,
           });
           if (outcome.kind === "done") return { status: 200, body: shownCheckout(outcome.result) };
-          if (outcome.kind === "pending")
-            throw new DomainError(
-              "DEADLINE_EXCEEDED",
-              "The cancellation was taken and is not through yet. GET the checkout to see when it is.",
-            );
+          pending = outcome.kind === "pending";
         }
-        const { view } = await checkouts.look(checkoutId, identity.accountId, rpc());
+        const { view, open } = await checkouts.look(checkoutId, identity.accountId, rpc());
+        if (open && pending) return { status: 202, body: shownCheckout(view) };
         if (view.status === "cancelled") return { status: 200, body: shownCheckout(view) };
-        throw overRefusal(view);
+        throw open ? beganAnew() : overRefusal(view);
       },
     ),
     route(
@@ -284,8 +284,9 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
           const shown = await checkouts.shown(view, rpc());
           return undecided ? { status: 202, body: shown } : { status: 200, body: outcomeOf(view, shown) };
         }
-        if (view.status === "held" || view.status === "paying" || view.status === "requires_action") throw notFound();
-        throw overRefusal(view);
+        throw view.status === "held" || view.status === "paying" || view.status === "requires_action"
+          ? beganAnew()
+          : overRefusal(view);
       },
     ),
     route(

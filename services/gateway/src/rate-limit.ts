@@ -49,6 +49,20 @@ export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly
 
   const leases = new Map<string, Lease>();
 
+  /** Counts in Valkey. What would be counted for longer than the limit says began before Valkey's clock went back: it begins anew. */
+  async function count(policy: Policy, who: string, requests: number): Promise<RateLimiterRes> {
+    const limiter = limiters[policy];
+    const longestMs = rates[policy].seconds * 1000;
+    try {
+      const told = await limiter.consume(who, requests);
+      if (told.msBeforeNext <= longestMs) return told;
+    } catch (thrown) {
+      if (!(thrown instanceof RateLimiterRes) || thrown.msBeforeNext <= longestMs) throw thrown;
+    }
+    await limiter.delete(who);
+    return limiter.consume(who, requests);
+  }
+
   return {
     async take(policy, who) {
       const { points, seconds } = rates[policy];
@@ -75,7 +89,7 @@ export function createRateLimits(valkey: Valkey, prefix: string, rates: Readonly
       try {
         const untold = lease && now < lease.renewedAt ? lease.counted : 0;
         leases.delete(key);
-        const told = await limiters[policy].consume(who, 1 + untold);
+        const told = await count(policy, who, 1 + untold);
         if (mayLease && told.remainingPoints > points / 2) {
           // Another request of this caller may have been told meanwhile, and requests counted on that.
           const counted = leases.get(key)?.counted ?? 0;

@@ -80,6 +80,8 @@ export interface TemporalSettings {
 }
 
 const briefMs = 3_000;
+/** So long a workflow that is about to close may take nothing: until its task has timed out, should its worker have died. */
+const closingMs = 12_000;
 
 export const connectTemporal = (settings: TemporalSettings): Temporal => traceCalls(openLine(settings));
 
@@ -130,6 +132,33 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
     }
   }
 
+  async function describe(workflowId: string): Promise<Description | undefined> {
+    try {
+      const found = await within(briefMs, () => client.getHandle(workflowId).describe());
+      const attributes: Record<string, string> = {};
+      for (const { key, value } of found.typedSearchAttributes.getAll())
+        if (typeof value === "string") attributes[key.name] = value;
+      return { open: found.status.name === "RUNNING", status: found.status.name, attributes };
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw broken(error);
+    }
+  }
+
+  /** Tries what does no more harm twice than once again, for as long as what it failed with is bound to pass. */
+  async function patiently<Result>(ms: number, signal: AbortSignal | undefined, work: () => Promise<Result>) {
+    const begun = Date.now();
+    for (let pauseMs = 50; ; pauseMs = Math.min(2 * pauseMs, 500)) {
+      try {
+        return await work();
+      } catch (error) {
+        const patienceMs = isBusy(error) ? ms : isAway(error) ? Math.min(ms, briefMs) : 0;
+        if (signal?.aborted || Date.now() - begun + pauseMs >= patienceMs) throw error;
+        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      }
+    }
+  }
+
   return {
     /**
      * Starts a workflow, or finds it running. Tried a few times within the budget; the start is the same each time
@@ -156,18 +185,7 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
     },
 
     /** undefined: there is no such workflow, or it was forgotten after its retention. */
-    async describe(workflowId: string): Promise<Description | undefined> {
-      try {
-        const found = await within(briefMs, () => client.getHandle(workflowId).describe());
-        const attributes: Record<string, string> = {};
-        for (const { key, value } of found.typedSearchAttributes.getAll())
-          if (typeof value === "string") attributes[key.name] = value;
-        return { open: found.status.name === "RUNNING", status: found.status.name, attributes };
-      } catch (error) {
-        if (error instanceof WorkflowNotFoundError) return undefined;
-        throw broken(error);
-      }
-    },
+    describe,
 
     /** Asks a running workflow; needs a worker. */
     async query<Result>(workflowId: string, name: string): Promise<Result> {
@@ -211,7 +229,8 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
     },
 
     /**
-     * Sends an Update and waits for its outcome. The same updateId is the same Update.
+     * Sends an Update and waits for its outcome. The same updateId is the same Update, also in the run that follows a Reset: Temporal
+     * brings it there, or else it is sent there anew.
      * Refusals: what the workflow refuses with; DEADLINE_EXCEEDED when no worker took it in time, and whether one will is unknown.
      */
     async update<Result>(
@@ -220,11 +239,12 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
       update: { updateId: string; input: readonly unknown[]; waitMs: number; signal?: AbortSignal },
     ): Promise<Outcome<Result>> {
       const handle = client.getHandle(workflowId);
+      const { signal } = update;
       const end = Date.now() + update.waitMs;
       const left = () => end - Date.now();
       let accepted = false;
-      try {
-        const started = await waiting(left(), update.signal, () =>
+      const outcome = async (): Promise<Result> => {
+        const started = await waiting(left(), signal, () =>
           handle.startUpdate<Result, [unknown, ...unknown[]]>(name, {
             updateId: update.updateId,
             args: update.input as [unknown, ...unknown[]],
@@ -232,9 +252,17 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
           }),
         );
         accepted = true;
-        return { kind: "done", result: (await waiting(left(), update.signal, () => started.result())) as Result };
-      } catch (error) {
-        return outcomeOf(error, accepted);
+        return (await waiting(left(), signal, () => started.result())) as Result;
+      };
+      for (;;) {
+        try {
+          return { kind: "done", result: await patiently(left(), signal, outcome) };
+        } catch (error) {
+          // The run that had it has closed. After a Reset another one goes on.
+          if (!isGone(error) || signal?.aborted || left() <= 0 || !(await describe(workflowId))?.open)
+            return outcomeOf(error, accepted);
+          await new Promise((resolve) => setTimeout(resolve, 100));
+        }
       }
     },
 
@@ -248,10 +276,10 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
       }
     },
 
-    /** False: it has closed, or never was. Throws while it is unknown whether the signal was stored. */
+    /** False: it has closed, or never was. Throws while it is unknown whether the signal was stored. It may be stored twice. */
     async signal(workflowId: string, name: string): Promise<boolean> {
       try {
-        await within(briefMs, () => client.getHandle(workflowId).signal(name));
+        await patiently(closingMs, undefined, () => within(briefMs, () => client.getHandle(workflowId).signal(name)));
         return true;
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return false;
@@ -360,16 +388,13 @@ function withTrace(headers: Headers): Headers {
 }
 
 function outcomeOf<Result>(error: unknown, accepted: boolean): Outcome<Result> {
-  if (error instanceof WorkflowNotFoundError) return { kind: "gone" };
-  if (error instanceof WorkflowUpdateFailedError) {
-    if (endedMeanwhile(error.cause)) return { kind: "gone" };
-    throw refusalOf(error.cause) ?? broken(error);
-  }
+  if (isGone(error)) return { kind: "gone" };
+  if (error instanceof WorkflowUpdateFailedError) throw refusalOf(error.cause) ?? broken(error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError || isTimeout(error)) {
     if (accepted) return { kind: "pending" };
     throw new DomainError(
       "DEADLINE_EXCEEDED",
-      "This was not taken up in time, and whether it still will be is unknown. Sending it again with the same Idempotency-Key is safe.",
+      "This was not taken up in time, and whether it still will be is unknown. Sending the same request again, with the same Idempotency-Key if it had one, is safe.",
       {},
       error,
     );
@@ -377,9 +402,12 @@ function outcomeOf<Result>(error: unknown, accepted: boolean): Outcome<Result> {
   throw broken(error);
 }
 
-/** An Update that was accepted and whose workflow closed before deciding it. */
-const endedMeanwhile = (cause: unknown): boolean =>
-  cause instanceof ApplicationFailure && cause.type === "AcceptedUpdateCompletedWorkflow";
+/** The run is closed, or never was; or it closed before it decided an Update that it had accepted. */
+const isGone = (error: unknown): boolean =>
+  error instanceof WorkflowNotFoundError ||
+  (error instanceof WorkflowUpdateFailedError &&
+    error.cause instanceof ApplicationFailure &&
+    error.cause.type === "AcceptedUpdateCompletedWorkflow");
 
 /** The refusal that a workflow's failure carries in its type, if it does. */
 function refusalOf(cause: unknown): DomainError | undefined {
@@ -424,6 +452,19 @@ function isDefinite(error: unknown): boolean {
 /** grpc-js had no connection to send it over (its words, from its load balancers). */
 const neverSent = ({ code, details }: { code: Grpc; details: string }): boolean =>
   code === Grpc.UNAVAILABLE && details.includes("No connection established");
+
+/**
+ * The workflow can't take it right now: it is about to close, its buffers are full, or its task is not there yet, was not done, or
+ * failed (ErrWorkflowClosing and its like in the server's service/history/consts). Also while Temporal has more to do than it may.
+ */
+function isBusy(error: unknown): boolean {
+  const status = grpcStatusOf(error);
+  if (status?.code === Grpc.RESOURCE_EXHAUSTED || status?.code === Grpc.ABORTED) return true;
+  return status?.code === Grpc.FAILED_PRECONDITION && /not ready|not scheduled|workflow task/i.test(status.details);
+}
+
+/** Nobody answers; or whoever did was just stopping. */
+const isAway = (error: unknown): boolean => grpcStatusOf(error)?.code === Grpc.UNAVAILABLE;
 
 /** Did not happen now, and may in a moment? */
 function isPassing(error: unknown): boolean {

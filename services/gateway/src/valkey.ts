@@ -26,7 +26,8 @@ export function connectValkey(url: string, log: Logger, ca?: string): Valkey {
 }
 
 // A record is a string. While someone works on it: r, the fingerprint, who. When he has given up: l, the fingerprint. Then: a, the
-// fingerprint, the sealed answer. How long ago it was written is told by how long it still lives, so clocks don't matter.
+// fingerprint, the sealed answer. How long ago it was written is told by how long it still lives. That is never longer than records are
+// kept, unless Valkey's clock has gone back since: then its time begins now.
 const fingerprintLength = 43; // 32 bytes in base64url
 const scripts = {
   // ARGV: the record as it shall be, the fingerprint, for how long nobody else may have it, and how long it is kept.
@@ -36,7 +37,12 @@ if r and string.sub(r, 2, ${fingerprintLength + 1}) ~= ARGV[2] then return {'oth
 local what = r and string.sub(r, 1, 1)
 if what == 'a' then return {'answered', string.sub(r, ${fingerprintLength + 2})} end
 if what == 'r' then
-  local left = tonumber(ARGV[3]) - (tonumber(ARGV[4]) - redis.call('PTTL', KEYS[1]))
+  local lives, keep = redis.call('PTTL', KEYS[1]), tonumber(ARGV[4])
+  if lives > keep then
+    redis.call('PEXPIRE', KEYS[1], keep)
+    lives = keep
+  end
+  local left = tonumber(ARGV[3]) - (keep - lives)
   if left > 0 then return {'running', tostring(left)} end
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])

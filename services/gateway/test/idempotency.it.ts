@@ -184,3 +184,14 @@ test("a checkout that is sent to two gateways at once, again and again, is held 
 });
 
 const run = () => randomUUID().slice(0, 8);
+
+test("a key whose first request died before Valkey's clock went back is not taken for so much longer", async () => {
+  const [valkey] = lines as [Valkey];
+  const store = createAnswerStore(valkey, prefix);
+  const [id, hourMs] = [randomUUID(), 3_600_000];
+  const begin = (owner: string) => store.begin(id, { fingerprint: "f".repeat(43), owner, lockMs: 300, keepMs: 60_000 });
+  expect(await begin("dies")).toEqual({ kind: "first" });
+  await valkey.pexpire(`${prefix}answer:${id}`, 60_000 + hourMs);
+  expect(await begin("retries")).toEqual({ kind: "running", forMs: 300 });
+  await expect.poll(() => begin("retries again")).toEqual({ kind: "again" });
+});

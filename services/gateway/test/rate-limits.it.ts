@@ -183,6 +183,21 @@ describe("the clock jumps", () => {
   });
 });
 
+test.each<Policy>(["account", "credentials"])(
+  "Valkey's clock goes back: who is at the limit for %s is not kept there until it comes round again",
+  async (policy) => {
+    const who = newCaller();
+    await allowedOf(points + 10, gateways[0], who, policy);
+    expect(await allowed(gateways[0], who, policy)).toBe(false);
+    const [valkey] = lines as [Valkey];
+    expect(await valkey.pexpire(`${prefix}rate:${policy}:${who}`, 2 * 600_000)).toBe(1);
+    expect(await allowed(gateways[0], who, policy)).toBe(true);
+    // And not for ever: the limit is one again.
+    await allowedOf(points + 10, gateways[0], who, policy);
+    expect(await allowed(gateways[0], who, policy)).toBe(false);
+  },
+);
+
 describe("Valkey is away", () => {
   afterEach(() => valve.set("open"));
 

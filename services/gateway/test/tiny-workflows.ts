@@ -86,7 +86,9 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
       },
     },
   );
-  setHandler(defineUpdate<CheckoutView>(cancelUpdate), () => {
+  setHandler(defineUpdate<CheckoutView>(cancelUpdate), async () => {
+    // A cancellation that takes a while, of a checkout whose payment does.
+    if (status === "paying") await condition(() => told);
     become("cancelled");
     return view();
   });

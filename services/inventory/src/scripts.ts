@@ -434,7 +434,9 @@ return {'ok', freed}
 `;
 
 // Clears away holds that have expired: up to so many people's at a time. KEYS: 1 marker, 2 people, 3 queue, 4 late holds, 5 codes.
-// ARGV: 1 marker, 2 "{event}:", 3 "{event}:<epoch>:", 4 most, 5 memory. Answers how many holds they had, and "1" when there are more.
+// ARGV: 1 marker, 2 "{event}:", 3 "{event}:<epoch>:", 4 most, 5 memory, 6 ms that a hold lasts. Answers how many holds they had, and
+// "1" when there are more. A hold at the queue's head that lasts longer than any was made before the server's clock went back: it
+// would keep those behind it waiting, so it goes to the late ones.
 const sweep = `${head}${counting}${freeing}
 if call('GET', KEYS[1]) ~= ARGV[1] then return {'stale'} end
 ${timing}
@@ -461,10 +463,13 @@ local function clear(user)
   if entries and #kept < #entries then keep(KEYS[2], user, kept) end
   return soonest
 end
-local queue, done = call('LRANGE', KEYS[3], 0, 4 * most - 1), 0
-while queue[done + 1] and cleared < most and unpack_at('>I6', queue[done + 1]) <= now do
+local queue, done, longest = call('LRANGE', KEYS[3], 0, 4 * most - 1), 0, now + ARGV[6]
+while queue[done + 1] and cleared < most do
+  local expiry, user = unpack_at('>I6', queue[done + 1]), sub(queue[done + 1], 7)
+  if expiry <= now then clear(user)
+  elseif expiry > longest then call('ZADD', KEYS[4], 'LT', expiry, user)
+  else break end
   done = done + 1
-  clear(sub(queue[done], 7))
 end
 if done > 0 then call('LTRIM', KEYS[3], done, -1) end
 local late = cleared < most and call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, most - cleared) or {}
@@ -642,6 +647,14 @@ const close = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2]) end
 `;
 
+// A lock for so long, if nobody has it. One that lasts longer than any is taken for was taken before the server's clock went back:
+// from now on it lasts as long as one that is taken now. KEYS: 1 lock. ARGV: 1 token, 2 ms.
+const takeLock = `
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
+if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+`;
+
 // A lock is its holder's as long as it carries his token. KEYS: 1 lock. ARGV: 1 token, 2 ms ("0": give it back).
 const renewLock = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -656,7 +669,10 @@ return 1
 const liveLook = `
 local seen = redis.call('MGET', KEYS[1], KEYS[2], KEYS[3])
 if seen[1] ~= ARGV[1] then return {'stale'} end
-if seen[2] and seen[2] ~= ARGV[2] then return {'ok', 0, seen[3] or ''} end
+if seen[2] and seen[2] ~= ARGV[2] then
+  if redis.call('PTTL', KEYS[2]) > tonumber(ARGV[3]) then redis.call('PEXPIRE', KEYS[2], ARGV[3]) end -- as in takeLock
+  return {'ok', 0, seen[3] or ''}
+end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 for i = 3, 5 do redis.call('PEXPIRE', KEYS[i], ARGV[4]) end
 return {'ok', 1, seen[3] or ''}
@@ -696,6 +712,7 @@ export const scripts = {
   adopt,
   open,
   close,
+  takeLock,
   renewLock,
   liveLook,
   livePublish,

@@ -1,7 +1,7 @@
 // Seats in Valkey: the connection, the keys, and the scripts of scripts.ts with typed answers.
-import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import { openRedis, openRedisServers, type RedisServer } from "@onsale/kit/redis";
+import { refusalTeller, serverRefusal, serverUnavailable } from "@onsale/kit/redis-refusals";
 import type { ChainableCommander, Redis } from "ioredis";
 import { type Run, type SectionPlan, writeRuns } from "./layout.js";
 import { scripts } from "./scripts.js";
@@ -130,7 +130,6 @@ function whenFull(name: string, lua: string): string {
   if (worksWhenFull.has(name)) return `#!lua flags=allow-oom\n${lua}`;
   return endsWhenFull.has(name) ? `#!lua\n${lua}` : lua;
 }
-const tellFullEveryMs = 60_000;
 
 type Reply = [string, ...unknown[]];
 type Scripts = { [Name in keyof typeof scripts]: (...args: (string | number | Buffer)[]) => Promise<unknown> };
@@ -150,7 +149,6 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
       commandTimeout: 1_500,
       socketTimeout: 3_000,
       retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-      reconnectOnError: (error) => error.message.startsWith("READONLY"),
       scripts: Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, { lua: whenFull(name, lua) }])),
     },
     onAway: (server, err) => log.warn({ err, server }, "Valkey is away: no seat there can be held until it is back"),
@@ -159,23 +157,24 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
 
   function serverOf(eventId: string): RedisServer<Redis & Scripts> {
     const server = servers.of(eventId);
-    if (!server) throw unavailable(new Error("no server of the cluster is known to have this event"));
+    if (!server)
+      throw serverUnavailable(
+        new Error("no server of the cluster is known to have this event"),
+        sentenceFor(undefined),
+      );
     return server;
   }
   /** The server that has the event's keys: every command about an event goes through this. */
   const at = (eventId: string) => serverOf(eventId).client;
   const connectionOf = (eventId: string) => servers.of(eventId)?.connection ?? 0;
 
-  let toldFullAt = Number.NEGATIVE_INFINITY;
+  const tell = refusalTeller(log);
   async function asked<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      if (isFull(error) && performance.now() - toldFullAt > tellFullEveryMs) {
-        toldFullAt = performance.now();
-        log.error("Valkey is full (maxmemory): no more seats can be held there until it has more memory");
-      }
-      throw unavailable(error);
+      tell(error);
+      throw serverUnavailable(error, sentenceFor(error));
     }
   }
 
@@ -463,7 +462,8 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
     ): Promise<{ readonly cleared: number; readonly more: boolean } | undefined> {
       const names = keysOf(generation.eventId, generation.epoch);
       const keys = [names.marker, names.people, names.queue, names.late, names.codes];
-      const args = [generation.marker, names.event, names.generation, most, holdMemoryMs];
+      const lasts = holdTtlMs + holdMarginMs;
+      const args = [generation.marker, names.event, names.generation, most, holdMemoryMs, lasts];
       const [kind, cleared, more] = await script("sweep", generation, keys, args);
       return kind === "ok" ? { cleared: cleared as number, more: more === 1 } : undefined;
     },
@@ -517,7 +517,7 @@ export function openValkey({ url, ca, holdTtlMs, holdMarginMs, holdMemoryMs, log
     // ---- locks: for economy, never for correctness
 
     async lock(eventId: string, what: string, token: string, ttlMs: number): Promise<boolean> {
-      return (await asked(() => at(eventId).set(keysOf(eventId, 0).lock(what), token, "PX", ttlMs, "NX"))) === "OK";
+      return (await asked(() => at(eventId).takeLock(1, keysOf(eventId, 0).lock(what), token, ttlMs))) === 1;
     },
     /** 0 ms gives it back. */
     async renewLock(eventId: string, what: string, token: string, ttlMs: number): Promise<boolean> {
@@ -788,19 +788,15 @@ function* inParts<T>(items: readonly T[], size: number): Generator<T[]> {
   for (let at = 0; at < items.length; at += size) yield items.slice(at, at + size);
 }
 
-// What a server says that is starting, stopping, full, or no primary any more.
-const passing =
-  /^(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MOVED|ASK|OOM|BUSY|NOREPLICAS|UNBLOCKED|ERR max number of clients)/;
-
-/** maxmemory is reached. A script that is refused for it has changed nothing. */
-const isFull = (error: unknown): boolean => error instanceof Error && error.message.startsWith("OOM ");
-
-/** An answer that is an error of ours stays one; everything else means that the server is not there for now. */
-function unavailable(error: unknown): unknown {
-  if (error instanceof DomainError) return error;
-  if (error instanceof Error && error.name === "ReplyError" && !passing.test(error.message)) return error;
-  const message = isFull(error)
-    ? "No more seats can be held right now: the system is at its limit. Nothing was taken; please try again in a moment."
-    : "The seats can't be reached right now. Please try again in a moment.";
-  return new DomainError("UNAVAILABLE", message, {}, error);
+/** Why seats can't be had, for whoever asked for them. A script that is refused has changed nothing. */
+function sentenceFor(error: unknown): string {
+  switch (serverRefusal(error)?.code) {
+    case "OOM":
+      return "No more seats can be held right now: the system is at its limit. Nothing was taken; please try again in a moment.";
+    case "MISCONF":
+    case "NOREPLICAS":
+      return "No seats can be taken right now: they could not be kept safely. Nothing was taken; please try again in a moment.";
+    default:
+      return "The seats can't be reached right now. Please try again in a moment.";
+  }
 }

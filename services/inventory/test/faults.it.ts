@@ -42,6 +42,9 @@ afterEach(async () => {
   await operator.call("CLIENT", "UNPAUSE");
   await operator.config("SET", "maxmemory", "0");
   await operator.config("SET", "maxclients", "1000");
+  await operator.config("SET", "min-replicas-to-write", "0");
+  await operator.config("SET", "save", "");
+  await operator.replicaof("NO", "ONE");
 });
 afterAll(async () => {
   await inventory?.stop();
@@ -188,6 +191,73 @@ describe("full", () => {
       "SEAT_TAKEN",
     );
     expect(await countsOf(eventId)).toMatchObject([{ sold: 1, free: 49 }]);
+  });
+});
+
+describe("refusing for a reason of its own", () => {
+  test("unable to write its file: refused to try again, nothing taken; and all goes on when it can", async () => {
+    const eventId = await publishEvent(inventory, newEvent());
+    const [bought, given] = [seatsWish(eventId, ["A-A-1"]), seatsWish(eventId, ["A-A-2"])];
+    const [boughtHold, givenHold] = [await inventory.seats.hold(bought), await inventory.seats.hold(given)];
+    await rm(folder, { recursive: true, force: true });
+    await operator.config("SET", "save", "3600 1");
+    await operator.bgsave();
+    await expect.poll(() => operator.info("persistence")).toContain("rdb_last_bgsave_status:err");
+    const refused = await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-3"])), "UNAVAILABLE");
+    expect(refused.message).toMatch(/could not be kept safely\. Nothing was taken/);
+    await expectRefusal(inventory.seats.hold(quantityWish(eventId, "A", 2)), "UNAVAILABLE");
+    await expectRefusal(inventory.seats.claimSeats(claimOf(bought, boughtHold)), "UNAVAILABLE");
+    await expectRefusal(inventory.seats.releaseHold(releaseOf(given, givenHold)), "UNAVAILABLE");
+    expect(await inventory.ready()).toBe(false);
+    await operator.config("SET", "save", "");
+    expect(await inventory.seats.claimSeats(claimOf(bought, boughtHold))).toEqual({ fresh: true });
+    expect(await inventory.seats.releaseHold(releaseOf(given, givenHold))).toEqual({ released: 1 });
+    expect(await countsOf(eventId)).toMatchObject([{ free: 49, held: 0, sold: 1 }]);
+  });
+
+  test("with too few replicas, or as one itself: refused to try again, and used again when it takes writes", async () => {
+    const eventId = await publishEvent(inventory, newEvent());
+    await inventory.seats.hold(seatsWish(eventId, ["A-A-1"]));
+    await operator.config("SET", "min-replicas-to-write", "1");
+    await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-2"])), "UNAVAILABLE");
+    await operator.config("SET", "min-replicas-to-write", "0");
+    await operator.replicaof("127.0.0.1", await freePort());
+    await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-2"])), "UNAVAILABLE");
+    await operator.replicaof("NO", "ONE");
+    await insist(() => inventory.seats.hold(seatsWish(eventId, ["A-A-2"])));
+    expect(await countsOf(eventId)).toMatchObject([{ held: 2, free: 48 }]);
+  });
+
+  test("not letting our user do what scripts do: refused to try again", async () => {
+    const eventId = await publishEvent(inventory, newEvent());
+    await inventory.seats.hold(seatsWish(eventId, ["A-A-1"]));
+    await operator.acl("SETUSER", "default", "-setrange");
+    try {
+      await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-2"])), "UNAVAILABLE");
+    } finally {
+      await operator.acl("SETUSER", "default", "+@all");
+    }
+    await insist(() => inventory.seats.hold(seatsWish(eventId, ["A-A-2"])));
+  });
+
+  test("forgetting scripts again and again: nobody notices", async () => {
+    const eventId = await publishEvent(inventory, newEvent());
+    let forgetting = true;
+    const forget = (async () => {
+      while (forgetting) await operator.script("FLUSH");
+    })();
+    try {
+      const wishes = Array.from({ length: 50 }, (_, at) =>
+        seatsWish(eventId, [`A-${"ABCDE"[at % 5]}-${1 + (at % 10)}`]),
+      );
+      const answers = await Promise.allSettled(wishes.map((wish) => inventory.seats.hold(wish)));
+      for (const answer of answers)
+        if (answer.status === "rejected") expect((answer.reason as DomainError).code).toBe("SEAT_TAKEN");
+      expect(answers.some(({ status }) => status === "fulfilled")).toBe(true);
+    } finally {
+      forgetting = false;
+      await forget;
+    }
   });
 });
 

@@ -392,6 +392,13 @@ describe("a leader that is killed", () => {
 
   const firstVersion = (one: ReturnType<typeof reader>) => one.changes[0]?.version?.version ?? 0;
 
+  test("a leader that died before Valkey's clock went back has no lock for so much longer", async () => {
+    const eventId = await publishEvent(inventory, newEvent());
+    await inventory.redis.set(`{${eventId}}:lock:live`, "a dead process", "PX", 3_600_000);
+    const one = reader(inventory.port, eventId);
+    await until(() => one.heard.length > 0, "a snapshot");
+  });
+
   test("a leader that stood still and comes back does not write over the one that has followed", async () => {
     const eventId = await publishEvent(inventory, newEvent({}, [hall(10, 20)]));
     const { port, child } = await startProcess();

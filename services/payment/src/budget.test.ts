@@ -26,20 +26,23 @@ describe("createSlots", () => {
     expect(turns.map(({ waitMs }) => waitMs)).toEqual(Array.from({ length: 40 }, (_, index) => index * 50));
   });
 
-  it("keeps its distance between endpoints and lanes, whatever is asked when", async () => {
+  it("keeps its distance between endpoints and lanes, whatever is asked when, and how often the clock goes back", async () => {
     const asked = fc.record({
       endpoint: fc.constantFrom("create", "confirm", "capture", "retrieve"),
       lane: fc.constantFrom<Lane>("money", "new"),
       afterMs: fc.nat({ max: 40 }),
+      clockMovesMs: fc.constantFrom(0, 0, 0, 0, 0, 0, 0, -1, -5_000, -600_000),
     });
     await fc.assert(
       fc.asyncProperty(fc.array(asked, { minLength: 1, maxLength: 120 }), async (all) => {
         let now = 1_000_003;
-        const slots = createSlots(rates, () => now);
+        let clockIsOffMs = 0;
+        const slots = createSlots(rates, () => now + clockIsOffMs);
         const times = new Map<string, number[]>();
         const lastOf = new Map<string, number>();
-        for (const { endpoint, lane, afterMs } of all) {
+        for (const { endpoint, lane, afterMs, clockMovesMs } of all) {
           now += afterMs;
+          clockIsOffMs += clockMovesMs;
           const { granted, waitMs } = await slots.reserve(wanted(endpoint, lane));
           expect(granted).toBe(true);
           const at = now + waitMs;
@@ -70,6 +73,17 @@ describe("createSlots", () => {
     for (let index = 0; index < 100; index += 1) await slots.reserve(wanted("retrieve", "new"));
     const money = await slots.reserve(wanted("retrieve", "money"));
     expect(money.waitMs).toBeLessThan(300);
+  });
+
+  it.each([1, 10, 600])("goes on as before when the clock goes back by %i s", async (seconds) => {
+    let now = 1_000_000_000;
+    const slots = createSlots(rates, () => now);
+    for (let index = 0; index < 10; index += 1) await slots.reserve(wanted("capture", "money", 1_000));
+    now -= seconds * 1_000;
+    expect(await slots.reserve(wanted("capture", "money", 1_000))).toEqual({ granted: true, waitMs: 500 });
+    now += 500;
+    expect(await slots.reserve(wanted("capture", "money", 1_000))).toEqual({ granted: true, waitMs: 50 });
+    expect(await slots.reserve(wanted("create", "new", 1_000))).toMatchObject({ granted: true });
   });
 
   it("reserves nothing beyond the longest wait, and says how long it would have been", async () => {

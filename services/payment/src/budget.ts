@@ -40,18 +40,25 @@ export interface Slots {
  * all together. A caller takes the first free slot of its endpoint in which the common row has a free one too, and
  * waits for it. So nobody is turned away, turns come in the order of asking, and requests are spread evenly instead of
  * in bursts. Every so many-th slot is closed to the lane "new", however long its queue is.
+ *
+ * The rows have a clock of their own. It goes with the one that is given, save when that one goes back: then this one goes on
+ * from where it was, so that turns which were given stay what they were and nobody waits for the time to come round again.
  */
-export function createSlots(rates: Rates, nowMs: () => number): Slots {
+export function createSlots(rates: Rates, clockMs: () => number): Slots {
   const endpointSlotMs = 1000 / rates.perEndpoint;
   const totalSlotMs = 1000 / rates.total;
   const total = new Set<number>();
   const endpoints = new Map<string, Set<number>>();
   const cursors = new Map<string, number>();
   const closedToNew = (slot: number) => Math.floor((slot + 1) * rates.newShare) === Math.floor(slot * rates.newShare);
+  let now = Number.NEGATIVE_INFINITY;
+  let aheadMs = 0;
 
   return {
     async reserve({ endpoint, lane, shared, maxWaitMs }) {
-      const now = nowMs();
+      const clock = clockMs();
+      aheadMs = Math.max(aheadMs, now - clock);
+      now = clock + aheadMs;
       forget(total, Math.floor(now / totalSlotMs));
       const own = endpoints.get(endpoint) ?? new Set<number>();
       endpoints.set(endpoint, own);
@@ -96,7 +103,7 @@ export interface BudgetSettings {
 /** A request needs some time after its turn has come. */
 const timeToSendMs = 500;
 /** Nobody waits longer, whatever the deadline. */
-const longestWaitMs = 30_000;
+export const longestWaitMs = 30_000;
 
 export function createBudget({ shared, alone, log, metrics }: BudgetSettings): Budget {
   const waits = metrics.histogram(

@@ -3,25 +3,35 @@
 
 import type { Logger } from "@onsale/kit/log";
 import { openRedis } from "@onsale/kit/redis";
+import { refusalTeller } from "@onsale/kit/redis-refusals";
 import type { Cluster, Redis } from "ioredis";
-import type { Rates, Slots, Wanted } from "./budget.js";
+import { longestWaitMs, type Rates, type Slots, type Wanted } from "./budget.js";
 
-// KEYS: the common row, the endpoint's row (sorted sets of the slots taken), the lanes' cursors (hash).
+// KEYS: the common row, the endpoint's row (sorted sets of the slots taken), the lanes' cursors (hash; in it, too, under "now" and
+//       "ahead", the rows' own time at the last turn, and by how much it is ahead of the server's).
 // ARGV: endpoint, 1 if lane "new", 1 if both lanes use the endpoint, slot lengths of endpoint and all (µs),
-//       share of the lane "new", longest wait (µs). Answer: {1 if granted, wait in µs}.
+//       share of the lane "new", longest wait (µs), longest wait of anybody (µs). Answer: {1 if granted, wait in µs}.
+// A cursor further ahead than anybody would wait is none: it tells of another time.
 const reserveScript = `
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local clock = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local cursor = ARGV[1] .. ':' .. ARGV[2]
 local isNew, shared = ARGV[2] == '1', ARGV[3] == '1'
 local own, all = tonumber(ARGV[4]), tonumber(ARGV[5])
 local share, longest = tonumber(ARGV[6]), tonumber(ARGV[7])
 local floor, max = math.floor, math.max
 local function name(slot) return string.format('%.0f', slot) end
+local stored = redis.call('HMGET', KEYS[3], cursor, 'now', 'ahead')
+local ahead = tonumber(stored[3] or 0)
+if stored[2] then ahead = max(ahead, tonumber(stored[2]) - clock) end
+local now = clock + ahead
+redis.call('HSET', KEYS[3], 'now', name(now), 'ahead', name(ahead))
+redis.call('PEXPIRE', KEYS[3], 120000)
 local function closed(slot) return floor((slot + 1) * share) == floor(slot * share) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', name(floor(now / all) - 1))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', name(floor(now / own) - 1))
-local slot = max(floor(now / own), tonumber(redis.call('HGET', KEYS[3], cursor) or 0))
+local slot, after = floor(now / own), tonumber(stored[1] or 0)
+if after > slot and after * own <= now + tonumber(ARGV[8]) + own then slot = after end
 while true do
   local from = max(now, slot * own)
   if from - now > longest then return {0, floor(from - now)} end
@@ -72,11 +82,12 @@ export function createSharedSlots({ url, ca, name, rates, log }: SharedSlotsSett
     },
   }) as WithReserve;
   redis.on("error", (err) => log.debug({ err }, "Valkey's connection failed"));
+  const tell = refusalTeller(log);
   // Slots are counted from the epoch in lengths that follow from the rates: other rates, other rows.
   const prefix = `{onsale:${name}:${rates.perEndpoint}:${rates.total}}`;
   return {
     async reserve({ endpoint, lane, shared, maxWaitMs }: Wanted) {
-      const [granted, waitMicroseconds] = await redis.reserveSlot(
+      const reserved = redis.reserveSlot(
         `${prefix}:all`,
         `${prefix}:at:${endpoint}`,
         `${prefix}:cursors`,
@@ -87,7 +98,10 @@ export function createSharedSlots({ url, ca, name, rates, log }: SharedSlotsSett
         1_000_000 / rates.total,
         rates.newShare,
         Math.floor(maxWaitMs * 1000),
+        Math.floor(Math.max(maxWaitMs, longestWaitMs) * 1000),
       );
+      reserved.catch(tell);
+      const [granted, waitMicroseconds] = await reserved;
       return { granted: granted === 1, waitMs: waitMicroseconds / 1000 };
     },
     stop: () => redis.disconnect(),

@@ -1,6 +1,7 @@
 // The budget that processes share, the breaker, and what happens while a store is away.
 import { createLogger } from "@onsale/kit/log";
 import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { createSlots, type Lane, type Wanted } from "../src/budget.js";
 import { createSharedSlots } from "../src/valkey.js";
@@ -88,6 +89,60 @@ describe("the shared slots", () => {
     expect(late?.waitMs).toBeGreaterThan(1_000);
     one.stop();
     other.stop();
+  });
+
+  describe("when Valkey's clock has gone back", () => {
+    const operator = new Redis(inject("backing").redisUrl);
+    afterAll(() => operator.disconnect());
+    const prefixOf = (name: string) => `{onsale:${name}:${rates.perEndpoint}:${rates.total}}`;
+
+    /** All that is stored, as a clock leaves it that goes back by so much: so much ahead of it. */
+    async function leaveAhead(name: string, seconds: number): Promise<void> {
+      const prefix = prefixOf(name);
+      for (const [row, perSecond] of [
+        [`${prefix}:all`, rates.total],
+        [`${prefix}:at:capture`, rates.perEndpoint],
+      ] as const) {
+        const taken = await operator.zrange(row, "0", "-1");
+        await operator.del(row);
+        const moved = taken.map((slot) => String(Number(slot) + seconds * perSecond));
+        if (moved.length > 0) await operator.zadd(row, ...moved.flatMap((slot) => [slot, slot]));
+      }
+      const cursors = await operator.hgetall(`${prefix}:cursors`);
+      for (const [field, value] of Object.entries(cursors)) {
+        if (field === "now") await operator.hincrby(`${prefix}:cursors`, field, seconds * 1_000_000);
+        if (field.includes(":"))
+          await operator.hset(`${prefix}:cursors`, field, Number(value) + seconds * rates.perEndpoint);
+      }
+    }
+
+    it.each([5, 25, 3_600])("by %i s, turns go on from where they were", async (seconds) => {
+      const name = newDatabase();
+      const slots = open(name);
+      await until(async () => (await slots.reserve(wanted("x", "money")).catch(() => undefined)) !== undefined);
+      // A queue of two seconds.
+      for (let index = 0; index < 80; index += 1) await slots.reserve(wanted("capture", "money", 4_000));
+      await leaveAhead(name, seconds);
+      const next = await slots.reserve(wanted("capture", "money", 4_000));
+      expect(next.granted).toBe(true);
+      // Those who were promised a turn before keep it.
+      expect(next.waitMs).toBeGreaterThan(500);
+      expect(await slots.reserve(wanted("confirm", "new", 4_000))).toMatchObject({ granted: true });
+      await leaveAhead(name, seconds);
+      expect(await slots.reserve(wanted("capture", "money", 4_000))).toMatchObject({ granted: true });
+      slots.stop();
+    });
+
+    it("and nothing tells what the time was: a cursor ahead of what anybody waits for is none", async () => {
+      const name = newDatabase();
+      const slots = open(name);
+      await until(async () => (await slots.reserve(wanted("capture", "money")).catch(() => undefined)) !== undefined);
+      await leaveAhead(name, 3_600);
+      await operator.hdel(`${prefixOf(name)}:cursors`, "now", "ahead");
+      const turn = await slots.reserve(wanted("capture", "money", 1_000));
+      expect(turn.granted).toBe(true);
+      slots.stop();
+    });
   });
 });
 

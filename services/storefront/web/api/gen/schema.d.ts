@@ -6305,6 +6305,15 @@ export interface operations {
                     "application/json": components["schemas"]["Checkout"];
                 };
             };
+            /** @description Taken, and not through yet: GET the checkout. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkout"];
+                };
+            };
             /**
              * @description - `TOKEN_MISSING`: Log in first.
              *     - `TOKEN_INVALID`: The access token is not valid.
