@@ -380,7 +380,9 @@ describe("the comparison of seats with claims", () => {
       const database = vigilant.mongodb.db(vigilant.database);
       await database.collection<{ _id: string }>("claims").deleteOne({ _id: `${eventId}:A-A-3` });
       await expect
-        .poll(async () => (await insist(() => vigilant.seats.getAvailability({ eventId }))).sections[0])
+        .poll(async () => (await insist(() => vigilant.seats.getAvailability({ eventId }))).sections[0], {
+          timeout: 15_000,
+        })
         .toMatchObject({ sold: 2, free: 48 });
       await expectRefusal(vigilant.seats.hold(seatsWish(eventId, ["A-A-2"])), "SEAT_TAKEN");
       await vigilant.seats.hold(seatsWish(eventId, gone.claim.seatIds));

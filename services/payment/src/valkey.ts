@@ -25,11 +25,12 @@ local stored = redis.call('HMGET', KEYS[3], cursor, 'now', 'ahead')
 local ahead = tonumber(stored[3] or 0)
 if stored[2] then ahead = max(ahead, tonumber(stored[2]) - clock) end
 local now = clock + ahead
-redis.call('HSET', KEYS[3], 'now', name(now), 'ahead', name(ahead))
-redis.call('PEXPIRE', KEYS[3], 120000)
 local function closed(slot) return floor((slot + 1) * share) == floor(slot * share) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', name(floor(now / all) - 1))
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', name(floor(now / own) - 1))
+-- After a removal: a full server takes what a script writes once it has begun, and refuses to begin with it.
+redis.call('HSET', KEYS[3], 'now', name(now), 'ahead', name(ahead))
+redis.call('PEXPIRE', KEYS[3], 120000)
 local slot, after = floor(now / own), tonumber(stored[1] or 0)
 if after > slot and after * own <= now + tonumber(ARGV[8]) + own then slot = after end
 while true do
