@@ -177,7 +177,8 @@ async function stored(): Promise<Stored> {
     }
     for (const part of Object.values(value)) await visit(part);
   }
-  for await (const { workflowId } of shop.temporal.workflow.list()) {
+  // The executions that tell Temporal's time are given nothing, and are gone at once.
+  for await (const { workflowId } of shop.temporal.workflow.list({ query: 'WorkflowType != "clock"' })) {
     const handle = shop.temporal.workflow.getHandle(workflowId);
     await visit(JSON.parse(JSON.stringify(await handle.fetchHistory())));
     await visit(JSON.parse(JSON.stringify((await handle.describe()).raw)));

@@ -1,4 +1,5 @@
 // The gateway's settings; the only place that names its environment variables.
+import { clockSettings } from "@onsale/kit/clocks";
 import { address, flag, seconds, target, wholeNumber } from "@onsale/kit/config";
 import { payloadEncryptionSettings } from "@onsale/kit/payload-encryption";
 import { redisSettings } from "@onsale/kit/redis";
@@ -52,6 +53,7 @@ export const gatewaySettings = {
   TASK_QUEUE: z.string().min(1).default(checkoutTaskQueue),
   /** Rate limits and stored answers. */
   ...redisSettings,
+  ...clockSettings,
   /** Before each key in Valkey. */
   REDIS_PREFIX: z.string().default("gw:"),
   /** Claims that access tokens must carry, as the account service writes them. */

@@ -33,7 +33,10 @@ export function operationRoutes(metrics: Metrics, ready: () => boolean): Route[]
       },
       async () => {
         if (!ready())
-          throw new DomainError("UNAVAILABLE", "Not ready: starting, stopping, or without the keys of access tokens.");
+          throw new DomainError(
+            "UNAVAILABLE",
+            "Not ready: starting, stopping, without the keys of access tokens, or with clocks too far apart; the log says which.",
+          );
         return text(200, "ready\n");
       },
     ),

@@ -2,6 +2,7 @@
 import { setMaxListeners } from "node:events";
 import { createServer, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { watchClocks } from "@onsale/kit/clocks";
 import { DomainError } from "@onsale/kit/errors";
 import { newId } from "@onsale/kit/ids";
 import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
@@ -31,7 +32,7 @@ import { salesRoutes } from "./sales.js";
 import { closeServices, connectServices, type Services } from "./services.js";
 import { connectTemporal, type Temporal } from "./temporal.js";
 import { traceRequests } from "./trace-requests.js";
-import { connectValkey, createAnswerStore } from "./valkey.js";
+import { connectValkey, createAnswerStore, valkeyTime } from "./valkey.js";
 import { webhookRoutes } from "./webhooks.js";
 
 type GatewayContext = ContextOf<typeof gatewaySettings>;
@@ -67,7 +68,21 @@ export async function startGateway(context: GatewayContext): Promise<RunningServ
   });
   lifecycle.onStop("authenticator", () => authenticator.stop());
 
-  const ready = () => lifecycle.running() && authenticator.ready();
+  const clocks = watchClocks({
+    clocks: [
+      { of: "valkey", read: () => valkeyTime(valkey) },
+      { of: "temporal", read: () => temporal.time() },
+    ],
+    checkMs: config.CLOCK_CHECK_SECONDS * 1000,
+    apartMaxMs: config.CLOCK_APART_MAX_SECONDS * 1000,
+    means:
+      "Valkey's clock sets the deadline of a hold, and Temporal's ends it: buyers have so much less time to pay (none, at five minutes), or lose their seats before their time is over.",
+    metrics,
+    log,
+  });
+  lifecycle.onStop("clocks", () => clocks.stop());
+
+  const ready = () => lifecycle.running() && authenticator.ready() && clocks.agree();
   const closing = new AbortController();
   setMaxListeners(0, closing.signal); // one for each payment that waits
   const rateLimits = config.RATE_LIMITS

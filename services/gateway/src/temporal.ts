@@ -1,4 +1,5 @@
 // The gateway's line to Temporal: starts, looks at, updates and signals workflows, each within a bound. Knows no checkout.
+import { randomUUID } from "node:crypto";
 import { status as Grpc } from "@grpc/grpc-js";
 import { DomainError, isRefusalCode, type RefusalDetails } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
@@ -284,6 +285,33 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
       } catch (error) {
         if (error instanceof WorkflowNotFoundError) return false;
         throw broken(error);
+      }
+    },
+
+    /**
+     * The time by Temporal's clock, which its workflows go by. No call tells it, so something is made there that has a time: an
+     * execution that nobody will ever run, forgotten at once (and ended by itself, should this process die meanwhile).
+     */
+    async time(): Promise<number> {
+      const workflowId = `onsale-clock-${randomUUID()}`;
+      try {
+        const handle = await within(briefMs, () =>
+          client.start("clock", {
+            workflowId,
+            taskQueue: "onsale-clock",
+            startDelay: "1 minute",
+            workflowExecutionTimeout: "1 second",
+          }),
+        );
+        const { startTime } = await within(briefMs, () => handle.describe());
+        return startTime.getTime();
+      } catch (error) {
+        throw broken(error);
+      } finally {
+        const workflowExecution = { workflowId };
+        within(briefMs, () => client.workflowService.deleteWorkflowExecution({ namespace, workflowExecution })).catch(
+          () => undefined, // it ends by itself
+        );
       }
     },
 

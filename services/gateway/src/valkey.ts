@@ -25,6 +25,19 @@ export function connectValkey(url: string, log: Logger, ca?: string): Valkey {
   return valkey;
 }
 
+/** The time by Valkey's clock; of a cluster, by the one of its masters that is furthest from ours. */
+export async function valkeyTime(valkey: Valkey): Promise<number> {
+  const servers = valkey.isCluster ? (valkey as Cluster).nodes("master") : [valkey];
+  const times = await Promise.all(
+    servers.map(async (server) => {
+      const [seconds, micros] = await server.time();
+      return Number(seconds) * 1000 + Number(micros) / 1000;
+    }),
+  );
+  const now = Date.now();
+  return times.reduce((one, other) => (Math.abs(other - now) > Math.abs(one - now) ? other : one), times[0] ?? now);
+}
+
 // A record is a string. While someone works on it: r, the fingerprint, who. When he has given up: l, the fingerprint. Then: a, the
 // fingerprint, the sealed answer. How long ago it was written is told by how long it still lives. That is never longer than records are
 // kept, unless Valkey's clock has gone back since: then its time begins now.
