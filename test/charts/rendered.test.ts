@@ -6,7 +6,7 @@ import { accountSettings } from "@onsale/account/config";
 import { gatewaySettings } from "@onsale/gateway/config";
 import { inventorySettings } from "@onsale/inventory/config";
 import { processSettings, readConfig } from "@onsale/kit/config";
-import { readRedisUrl } from "@onsale/kit/redis";
+import { readRedisUrl } from "@onsale/kit/redis-url";
 import { paymentSettings } from "@onsale/payment/config";
 import { storefrontSettings } from "@onsale/storefront/config";
 import { ticketSettings } from "@onsale/ticket/config";

@@ -6,7 +6,7 @@
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { DomainError } from "@onsale/kit/errors";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
 import { isEncrypted, type Payload, payloadEncryption, workflowOf } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";

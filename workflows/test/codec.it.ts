@@ -1,7 +1,7 @@
 // The codec server: operators alone read payloads, from the Web UI's pages alone, not without limit, and every reading is written down.
 import { createServer, request, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createGrpcServer } from "@onsale/kit/grpc";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { type Payload, payloadEncryption } from "@onsale/kit/payload-encryption";

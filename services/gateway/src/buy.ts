@@ -1,6 +1,6 @@
 // Routes of buying: hold seats, pay for them, or give them back.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import { derivedId } from "@onsale/kit/ids";
 import type { Logger } from "@onsale/kit/log";
 import type { HoldRequest } from "@onsale/proto/inventory/v1/seats";

@@ -1,6 +1,6 @@
 // Checkouts as the API sees them: where one stands, wherever that is known, and how it is shown. Knows no HTTP.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import type { Logger } from "@onsale/kit/log";
 import type { HoldResponse } from "@onsale/proto/inventory/v1/seats";
 import { type Order, OrderStatus } from "@onsale/proto/ticket/v1/ticket";

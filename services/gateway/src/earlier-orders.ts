@@ -1,5 +1,5 @@
 // Orders of checkouts, as the ticket service knows them: whatever is asked in one turn of the event loop is one call to it.
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import type { Order } from "@onsale/proto/ticket/v1/ticket";
 import type { Services } from "./services.js";
 

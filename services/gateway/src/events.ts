@@ -1,6 +1,6 @@
 // Routes of events: finding one, its seat map, and how many seats are left.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import {
   type Event,
   EventSort,

@@ -1,6 +1,6 @@
 // Routes by which organisers and operators find orders and see what happened to one.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import type { Logger } from "@onsale/kit/log";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { type Payment, PaymentStatus } from "@onsale/proto/payment/v1/payment";

@@ -1,6 +1,6 @@
 // Routes of what was bought: orders, their refunds, and tickets.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import { derivedId } from "@onsale/kit/ids";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import {

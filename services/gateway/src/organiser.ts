@@ -1,6 +1,6 @@
 // Routes of organisers: making an event, editing its draft, putting it on sale, looking at one's own, and calling one off.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import { derivedId } from "@onsale/kit/ids";
 import {
   type Event,

@@ -1,7 +1,7 @@
 // What a route of the REST API is: its contract, from which the checks and the OpenAPI document are made, and its handler.
 import type { ServerResponse } from "node:http";
 import type { RefusalCode } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import type { z } from "zod";
 import type { Identity, Role } from "./authenticate.js";
 import type { Attempt } from "./idempotency.js";

@@ -1,5 +1,5 @@
 // The route of an event's sales: its seats, money, race and checkouts in one answer, for an organiser's dashboard.
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import { type Event, EventStatus, type Section } from "@onsale/proto/inventory/v1/catalog";
 import type { GetAvailabilityResponse } from "@onsale/proto/inventory/v1/seats";
 import type { GetSalesResponse } from "@onsale/proto/ticket/v1/ticket";

@@ -1,7 +1,8 @@
 // The gateway's lines to the services: gRPC clients whose failures are told in words that a buyer can use.
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import { type CallOptions, connect, openChannel, type ServiceClient, type Trust } from "@onsale/kit/grpc";
-import { connectStreams } from "@onsale/kit/grpc-stream";
+import { type CallOptions, connect, openChannel, type ServiceClient } from "@onsale/kit/grpc-client";
+import { connectStreams } from "@onsale/kit/grpc-stream-client";
+import type { Trust } from "@onsale/kit/grpc-trust";
 import { type Watch, type WatchSettings, watch } from "@onsale/kit/grpc-watch";
 import { AccountServiceService } from "@onsale/proto/account/v1/account";
 import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";

@@ -1,6 +1,6 @@
 // The route of Stripe's webhooks: verified and stored by the payment service, then told to the checkout that waits for it.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import { type Payment, PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
 import {
   awaitsPaymentSignal,
