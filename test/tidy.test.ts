@@ -173,7 +173,7 @@ describe("names", () => {
 
   it("are kebab-case in the code", () => {
     const odd = sources.filter(
-      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
+      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config|d))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
     );
     expect(odd.map(({ path }) => path)).toEqual([]);
   });

@@ -54,6 +54,7 @@ export interface Streams<Request, Response> {
   close(): void;
 }
 
+/** A call on its way. */
 interface Pending<Request, Response> {
   readonly request: Request;
   readonly requestId: string;
@@ -107,102 +108,143 @@ const leastTimeMs = 20;
 const resolveBySystem = async (host: string): Promise<readonly string[]> =>
   (await lookup(host, { all: true })).map(({ address }) => address);
 
+/** Lines are opened at once; `lines()` says when there are some. */
 export function connectStreams<Request, Response>(
   settings: StreamsSettings<Request, Response>,
 ): Streams<Request, Response> {
-  const { trust, method, idempotent, resolve = resolveBySystem, resolveEveryMs = 3_000 } = settings;
-  const {
-    deadlineMs: usualDeadlineMs = 5_000,
-    linesEach = 1,
-    mostInFlight = 2_000,
-    silenceMs = 2_500,
-    keepaliveMs,
-  } = settings;
-  type OurLine = Line<Request, Response>;
-  type OurPlace = Place<Request, Response>;
-  type OurPending = Pending<Request, Response>;
+  return new LinesToPlaces(settings);
+}
 
-  const places = new Map<string, OurPlace>();
+const usual = {
+  deadlineMs: 5_000,
+  linesEach: 1,
+  mostInFlight: 2_000,
+  silenceMs: 2_500,
+  resolve: resolveBySystem,
+  resolveEveryMs: 3_000,
+};
+
+class LinesToPlaces<Request, Response> implements Streams<Request, Response> {
+  private readonly settings: StreamsSettings<Request, Response> & typeof usual;
+  private readonly path: string;
+  private readonly named: readonly Named[];
+  /** By name, so that a name that can't be resolved for a moment keeps its places. */
+  private readonly found = new Map<string, readonly string[]>();
+  private readonly places = new Map<string, Place<Request, Response>>();
   /** Those that calls are put on. */
-  let ready: OurLine[] = [];
-  let lastId = 0;
-  let turn = 0;
-  let sweeping: NodeJS.Timeout | undefined;
-  let closed = false;
+  private ready: Line<Request, Response>[] = [];
+  private lastId = 0;
+  private turn = 0;
+  private looking: Promise<void> | undefined;
+  private lookedAt = Number.NEGATIVE_INFINITY;
+  private readonly relook: NodeJS.Timeout | undefined;
+  private sweeping: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(settings: StreamsSettings<Request, Response>) {
+    this.settings = { ...usual, ...settings };
+    this.path = settings.method.path;
+    this.named = namedIn(settings.address);
+    void this.look();
+    if (this.hasNames()) this.relook = setInterval(() => void this.look(), this.settings.resolveEveryMs).unref();
+  }
+
+  lines(): number {
+    return this.ready.length;
+  }
+
+  call(
+    request: Request,
+    { deadlineMs = this.settings.deadlineMs, requestId = "" }: CallOptions = {},
+  ): Promise<Response> {
+    return new Promise<Response>((resolve, reject) => {
+      if (this.closed) return reject(closedRefusal());
+      const deadline = performance.now() + deadlineMs;
+      const call = traced(this.path, {
+        request,
+        requestId,
+        traceparent: "",
+        deadline,
+        writtenAt: undefined,
+        again: false,
+        resolve,
+        reject,
+      });
+      if (!this.put(call)) call.reject(this.noRoom());
+    });
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearInterval(this.relook);
+    for (const place of [...this.places.values()]) this.abandon(place);
+    this.sweeping ??= setInterval(() => this.sweep(), sweepMs);
+  }
 
   // ---- where to
 
-  const named = settings.address.split(",").map((one) => {
-    const address = one.trim().replace(/^dns:\/\/\//, "");
-    const [host, port] = splitAddress(address);
-    return { address, host: host.replace(/^\[(.*)\]$/, "$1"), port };
-  });
-  /** By name, so that a name that can't be resolved for a moment keeps its places. */
-  const found = new Map<string, readonly string[]>();
-  let looking: Promise<void> | undefined;
-  let lookedAt = Number.NEGATIVE_INFINITY;
-
-  const look = (): Promise<void> => {
-    lookedAt = performance.now();
-    looking ??= Promise.all(
-      named.map(async ({ address, host, port }) => {
-        if (isIP(host) !== 0) return void found.set(address, [address]);
-        const hosts = await resolve(host).catch(() => []);
+  private look(): Promise<void> {
+    this.lookedAt = performance.now();
+    this.looking ??= Promise.all(
+      this.named.map(async ({ address, host, port }) => {
+        if (isIP(host) !== 0) return void this.found.set(address, [address]);
+        const hosts = await this.settings.resolve(host).catch(() => []);
         if (hosts.length === 0) return;
-        found.set(
+        this.found.set(
           address,
           hosts.map((one) => (isIP(one) === 6 ? `[${one}]:${port}` : `${one}:${port}`)),
         );
       }),
     )
-      .then(settle)
+      .then(() => this.settle())
       .finally(() => {
-        looking = undefined;
+        this.looking = undefined;
       });
-    return looking;
-  };
-
-  /** Makes the places those that were found. */
-  function settle(): void {
-    if (closed) return;
-    const wanted = new Map([...found].flatMap(([name, addresses]) => addresses.map((address) => [address, name])));
-    for (const [address, name] of wanted) {
-      const known = places.get(address);
-      const place = known ?? { name, address, lines: new Set(), wanted: true, pauseMs: firstPauseMs, timer: undefined };
-      places.set(address, place);
-      place.wanted = true;
-      fill(place);
-    }
-    for (const place of places.values()) if (!wanted.has(place.address)) abandon(place);
+    return this.looking;
   }
 
-  function abandon(place: OurPlace): void {
+  /** Makes the places those that were found. */
+  private settle(): void {
+    if (this.closed) return;
+    const wanted = new Map([...this.found].flatMap(([name, addresses]) => addresses.map((address) => [address, name])));
+    for (const [address, name] of wanted) {
+      const known = this.places.get(address);
+      const place = known ?? { name, address, lines: new Set(), wanted: true, pauseMs: firstPauseMs, timer: undefined };
+      this.places.set(address, place);
+      place.wanted = true;
+      this.fill(place);
+    }
+    for (const place of this.places.values()) if (!wanted.has(place.address)) this.abandon(place);
+  }
+
+  private abandon(place: Place<Request, Response>): void {
     place.wanted = false;
     clearTimeout(place.timer);
     place.timer = undefined;
     for (const line of place.lines) {
-      if (line.state === "opening") end(line, new DomainError("UNAVAILABLE", `${place.address} is gone.`));
-      else leave(line);
+      if (line.state === "opening") this.end(line, new DomainError("UNAVAILABLE", `${place.address} is gone.`));
+      else this.leave(line);
     }
-    if (place.lines.size === 0) places.delete(place.address);
+    if (place.lines.size === 0) this.places.delete(place.address);
   }
 
-  void look();
-  const names = named.some(({ host }) => isIP(host) === 0);
-  const relook = names ? setInterval(() => void look(), resolveEveryMs) : undefined;
-  relook?.unref();
+  private hasNames(): boolean {
+    return this.named.some(({ host }) => isIP(host) === 0);
+  }
 
   // ---- lines
 
-  function fill(place: OurPlace): void {
-    if (closed || !place.wanted || place.timer) return;
+  private fill(place: Place<Request, Response>): void {
+    if (this.closed || !place.wanted || place.timer) return;
     const usable = [...place.lines].filter(
       ({ state, told }) => state === "opening" || (state === "up" && !told),
     ).length;
-    for (let at = usable; at < linesEach; at++) open(place);
+    for (let at = usable; at < this.settings.linesEach; at++) this.open(place);
   }
 
-  function open(place: OurPlace): void {
+  private open(place: Place<Request, Response>): void {
+    const { method, trust, keepaliveMs } = this.settings;
     const channel = openChannel({
       address: place.address,
       trust,
@@ -217,7 +259,7 @@ export function connectStreams<Request, Response>(
       method.responseDeserialize,
       callMetadata(trust, undefined),
     );
-    const line: OurLine = {
+    const line: Line<Request, Response> = {
       place,
       channel,
       stream,
@@ -235,23 +277,23 @@ export function connectStreams<Request, Response>(
       if (line.state !== "opening") return;
       line.state = "up";
       line.heardAt = performance.now();
-      refreshReady();
-      for (const one of ready) if (one.told) leave(one);
+      this.refreshReady();
+      for (const one of this.ready) if (one.told) this.leave(one);
     });
-    stream.on("data", (message: StreamReplies<Response>) => hear(line, message));
+    stream.on("data", (message: StreamReplies<Response>) => this.hear(line, message));
     stream.on("drain", () => {
       line.blocked = false;
-      flush(line);
+      this.flush(line);
     });
-    stream.on("error", (error: ServiceError) => end(line, refusalFrom(error, method.path)));
-    stream.on("end", () => end(line, new DomainError("UNAVAILABLE", `${method.path} has ended.`)));
+    stream.on("error", (error: ServiceError) => this.end(line, refusalFrom(error, this.path)));
+    stream.on("end", () => this.end(line, new DomainError("UNAVAILABLE", `${this.path} has ended.`)));
   }
 
-  const refreshReady = (): void => {
-    ready = [...places.values()].flatMap(({ lines }) => [...lines].filter(({ state }) => state === "up"));
-  };
+  private refreshReady(): void {
+    this.ready = [...this.places.values()].flatMap(({ lines }) => [...lines].filter(({ state }) => state === "up"));
+  }
 
-  function hear(line: OurLine, { replies, leaving }: StreamReplies<Response>): void {
+  private hear(line: Line<Request, Response>, { replies, leaving }: StreamReplies<Response>): void {
     line.heardAt = performance.now();
     if (replies.length > 0) line.place.pauseMs = firstPauseMs;
     for (const { id, response, refusal } of replies) {
@@ -260,72 +302,72 @@ export function connectStreams<Request, Response>(
       line.pending.delete(id);
       if (refusal) one.reject(refusalOf(refusal));
       else if (response !== undefined) one.resolve(response);
-      else one.reject(new DomainError("INTERNAL", `${method.path} gave an answer without content.`));
+      else one.reject(new DomainError("INTERNAL", `${this.path} gave an answer without content.`));
     }
     if (!leaving || line.told) return;
     line.told = true;
-    if (ready.some(({ told }) => !told)) leave(line);
-    else setTimeout(() => leave(line), toFindAnotherMs).unref();
-    fill(line.place);
+    if (this.ready.some(({ told }) => !told)) this.leave(line);
+    else setTimeout(() => this.leave(line), toFindAnotherMs).unref();
+    this.fill(line.place);
   }
 
   /** No more calls on this line: what was written is still answered there, what was not goes elsewhere if it can. */
-  function leave(line: OurLine): void {
+  private leave(line: Line<Request, Response>): void {
     if (line.state !== "up") return;
     line.state = "leaving";
-    setTimeout(() => end(line, new DomainError("UNAVAILABLE", "It was left long ago.")), longestLeavingMs).unref();
-    refreshReady();
-    if (ready.length > 0)
+    setTimeout(() => this.end(line, new DomainError("UNAVAILABLE", "It was left long ago.")), longestLeavingMs).unref();
+    this.refreshReady();
+    if (this.ready.length > 0)
       for (const id of line.outbox.splice(0)) {
         const one = line.pending.get(id);
         line.pending.delete(id);
-        if (one) put(one);
+        if (one) this.put(one);
       }
-    flush(line);
+    this.flush(line);
   }
 
-  function end(line: OurLine, why: DomainError): void {
+  private end(line: Line<Request, Response>, why: DomainError): void {
     if (line.state === "over") return;
     const broken = line.state !== "leaving";
     line.state = "over";
     const { place } = line;
     place.lines.delete(line);
-    refreshReady();
+    this.refreshReady();
     line.stream.cancel();
     line.channel.close();
     const left = [...line.pending.values()];
     line.pending.clear();
     line.outbox.length = 0;
-    for (const one of left) rescue(one, why);
-    if (!place.wanted || closed) {
-      if (place.lines.size === 0) places.delete(place.address);
+    for (const one of left) this.rescue(one, why);
+    if (!place.wanted || this.closed) {
+      if (place.lines.size === 0) this.places.delete(place.address);
       return;
     }
     if (!broken) {
-      fill(place);
+      this.fill(place);
       return;
     }
     // At random, so that all who lost the same server don't come back in the same moment.
     place.timer ??= setTimeout(
       () => {
         place.timer = undefined;
-        fill(place);
+        this.fill(place);
       },
       place.pauseMs * (0.5 + Math.random()),
     );
     place.timer.unref();
     place.pauseMs = Math.min(place.pauseMs * 2, longestPauseMs);
-    if (names && performance.now() - lookedAt > firstPauseMs) void look();
+    if (this.hasNames() && performance.now() - this.lookedAt > firstPauseMs) void this.look();
   }
 
   /** What becomes of a call whose line broke. */
-  function rescue(one: OurPending, why: DomainError): void {
+  private rescue(one: Pending<Request, Response>, why: DomainError): void {
     const written = one.writtenAt !== undefined;
-    const mayGoOn = !written || (idempotent && !one.again);
-    if (mayGoOn && ready.length > 0 && one.deadline - performance.now() > leastTimeMs) {
+    const mayGoOn = !written || (this.settings.idempotent && !one.again);
+    if (mayGoOn && this.ready.length > 0 && one.deadline - performance.now() > leastTimeMs) {
       one.again ||= written;
       one.writtenAt = undefined;
-      if (put(one)) return;
+      if (this.put(one)) return;
     }
     // Whatever the line died of, to this caller it means that there is no answer.
     one.reject(
@@ -334,8 +376,8 @@ export function connectStreams<Request, Response>(
         : new DomainError(
             "UNAVAILABLE",
             written
-              ? `The connection to ${method.path} broke before it answered; whether it took effect is unknown.`
-              : `${method.path} can't be reached right now. Please try again.`,
+              ? `The connection to ${this.path} broke before it answered; whether it took effect is unknown.`
+              : `${this.path} can't be reached right now. Please try again.`,
             {},
             why,
           ),
@@ -345,27 +387,37 @@ export function connectStreams<Request, Response>(
   // ---- calls
 
   /** On the line with the fewest calls. False: none may have more. */
-  function put(one: OurPending): boolean {
-    let best: OurLine | undefined;
-    turn = (turn + 1) % Math.max(ready.length, 1);
-    for (let at = 0; at < ready.length; at++) {
-      const line = ready[(turn + at) % ready.length] as OurLine;
+  private put(one: Pending<Request, Response>): boolean {
+    let best: Line<Request, Response> | undefined;
+    this.turn = (this.turn + 1) % Math.max(this.ready.length, 1);
+    for (let at = 0; at < this.ready.length; at++) {
+      const line = this.ready[(this.turn + at) % this.ready.length] as Line<Request, Response>;
       if (best === undefined || line.pending.size < best.pending.size) best = line;
     }
-    if (best === undefined || best.pending.size >= mostInFlight) return false;
-    lastId = lastId >= 0xffff_ffff ? 1 : lastId + 1;
-    best.pending.set(lastId, one);
-    best.outbox.push(lastId);
+    if (best === undefined || best.pending.size >= this.settings.mostInFlight) return false;
+    this.lastId = this.lastId >= 0xffff_ffff ? 1 : this.lastId + 1;
+    best.pending.set(this.lastId, one);
+    best.outbox.push(this.lastId);
     if (!best.scheduled && !best.blocked) {
       best.scheduled = true;
       // After everything that this turn of the event loop has to read, so that one message carries all of it.
-      setImmediate(flush, best);
+      setImmediate(this.flush, best);
     }
-    sweeping ??= setInterval(sweep, sweepMs);
+    this.sweeping ??= setInterval(() => this.sweep(), sweepMs);
     return true;
   }
 
-  function flush(line: OurLine): void {
+  private noRoom(): DomainError {
+    return this.ready.length === 0
+      ? new DomainError("UNAVAILABLE", `${this.path} can't be reached right now. Please try again.`)
+      : new DomainError(
+          "UNAVAILABLE",
+          `As many calls of ${this.path} are under way as may be. Please try again in a moment.`,
+          { retryAfterSeconds: 1 },
+        );
+  }
+
+  private readonly flush = (line: Line<Request, Response>): void => {
     line.scheduled = false;
     const now = performance.now();
     while (line.state !== "over" && !line.blocked && line.outbox.length > 0) {
@@ -383,75 +435,68 @@ export function connectStreams<Request, Response>(
       line.halfClosed = true;
       line.stream.end();
     }
-  }
+  };
 
-  function sweep(): void {
+  private sweep(): void {
     const now = performance.now();
     let left = 0;
-    for (const { lines } of places.values())
+    for (const { lines } of this.places.values())
       for (const line of lines) {
         let deaf = false;
         for (const [id, one] of line.pending) {
           if (one.deadline > now) continue;
           line.pending.delete(id);
-          deaf ||= one.writtenAt !== undefined && Math.max(line.heardAt, one.writtenAt) <= now - silenceMs;
+          deaf ||=
+            one.writtenAt !== undefined && Math.max(line.heardAt, one.writtenAt) <= now - this.settings.silenceMs;
           one.reject(
             one.writtenAt === undefined
-              ? new DomainError("UNAVAILABLE", `${method.path} was too busy to be asked in time. Please try again.`)
+              ? new DomainError("UNAVAILABLE", `${this.path} was too busy to be asked in time. Please try again.`)
               : new DomainError(
                   "DEADLINE_EXCEEDED",
-                  `${method.path} did not answer in time; whether it took effect is unknown.`,
+                  `${this.path} did not answer in time; whether it took effect is unknown.`,
                 ),
           );
         }
         // Nobody else shall wait on this line.
-        if (deaf) end(line, new DomainError("UNAVAILABLE", `${line.place.address} is silent.`));
+        if (deaf) this.end(line, new DomainError("UNAVAILABLE", `${line.place.address} is silent.`));
         left += line.pending.size;
       }
     if (left > 0) return;
-    clearInterval(sweeping);
-    sweeping = undefined;
-    if (closed) for (const { lines } of places.values()) for (const line of [...lines]) end(line, closedRefusal());
+    clearInterval(this.sweeping);
+    this.sweeping = undefined;
+    if (this.closed)
+      for (const { lines } of this.places.values()) for (const line of [...lines]) this.end(line, closedRefusal());
   }
+}
 
+interface Named {
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+}
+
+function namedIn(addresses: string): Named[] {
+  return addresses.split(",").map((one) => {
+    const address = one.trim().replace(/^dns:\/\/\//, "");
+    const [host, port] = splitAddress(address);
+    return { address, host: host.replace(/^\[(.*)\]$/, "$1"), port };
+  });
+}
+
+/** The call in a span of its own, if it is traced. */
+function traced<Request, Response>(path: string, call: Pending<Request, Response>): Pending<Request, Response> {
+  const span = rpcSpan(path);
+  if (!span) return call;
   return {
-    lines: () => ready.length,
-    call: (request, { deadlineMs = usualDeadlineMs, requestId } = {}) =>
-      new Promise<Response>((resolve, refuse) => {
-        if (closed) return refuse(closedRefusal());
-        const deadline = performance.now() + deadlineMs;
-        const span = rpcSpan(method.path);
-        const traceparent = span?.traceparent ?? "";
-        const one = { request, requestId: requestId ?? "", traceparent, deadline, writtenAt: undefined, again: false };
-        const reject = span
-          ? (refusal: DomainError) => {
-              endRefused(span, refusal);
-              refuse(refusal);
-            }
-          : refuse;
-        const answer = span
-          ? (response: Response) => {
-              span.end();
-              resolve(response);
-            }
-          : resolve;
-        if (put({ ...one, resolve: answer, reject })) return;
-        reject(
-          ready.length === 0
-            ? new DomainError("UNAVAILABLE", `${method.path} can't be reached right now. Please try again.`)
-            : new DomainError(
-                "UNAVAILABLE",
-                `As many calls of ${method.path} are under way as may be. Please try again in a moment.`,
-                { retryAfterSeconds: 1 },
-              ),
-        );
-      }),
-    close() {
-      if (closed) return;
-      closed = true;
-      clearInterval(relook);
-      for (const place of [...places.values()]) abandon(place);
-      sweeping ??= setInterval(sweep, sweepMs);
+    ...call,
+    traceparent: span.traceparent,
+    resolve(response) {
+      span.end();
+      call.resolve(response);
+    },
+    reject(refusal) {
+      endRefused(span, refusal);
+      call.reject(refusal);
     },
   };
 }

@@ -1,5 +1,6 @@
 // The answering end of calls over streams: so many at once of each stream, and an end that loses none.
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
+import type { Gauge } from "prom-client";
 import { DomainError } from "./errors.js";
 import { statusOf } from "./grpc-refusal.js";
 import { answerSpan, type CallContext, longestConnectionMs, rpcSeconds } from "./grpc-server.js";
@@ -14,7 +15,7 @@ import {
 import { checkSecret, type Trust } from "./grpc-trust.js";
 import type { Logger } from "./log.js";
 import type { Metrics } from "./metrics.js";
-import { endRefused, within } from "./tracing.js";
+import { endRefused, type Span, within } from "./tracing.js";
 
 export interface StreamServerSettings {
   readonly trust: Trust;
@@ -57,171 +58,213 @@ export interface StreamServer {
   drain(graceMs: number): Promise<void>;
 }
 
-export function createStreams(settings: StreamServerSettings): StreamServer {
-  const { trust, log, metrics, mostAtOnce = 512, longestMs = longestLineMs } = settings;
-  const gauge = metrics.gauge("onsale_rpc_streams", "Streams of calls that are open now", ["method"]);
-  const seconds = rpcSeconds(metrics);
-  const open = new Set<{ leave(): void }>();
+/** What the streams of one process share. */
+interface Shared {
+  readonly log: Logger;
+  readonly gauge: Gauge<"method">;
+  readonly seconds: ReturnType<typeof rpcSeconds>;
+  readonly mostAtOnce: number;
+  readonly open: Set<AnsweredStream>;
+  /** Told when the last stream has closed. */
+  drained: (() => void) | undefined;
+}
+
+export function createStreams({
+  trust,
+  log,
+  metrics,
+  mostAtOnce = 512,
+  longestMs = longestLineMs,
+}: StreamServerSettings): StreamServer {
+  const shared: Shared = {
+    log,
+    gauge: metrics.gauge("onsale_rpc_streams", "Streams of calls that are open now", ["method"]),
+    seconds: rpcSeconds(metrics),
+    mostAtOnce,
+    open: new Set(),
+    drained: undefined,
+  };
   let draining = false;
-  let drained: (() => void) | undefined;
-
-  function serve(
-    method: StreamMethod<unknown, unknown>,
-    handler: StreamHandler<unknown, unknown>,
-    call: StreamOfCalls,
-  ) {
-    const gone = new AbortController();
-    const waiting: { one: StreamCall<unknown>; since: number }[] = [];
-    const replies: StreamReply<unknown>[] = [];
-    let working = 0;
-    let leaving = false;
-    let tellLeaving = false;
-    let halfClosed = false;
-    let blocked = false;
-    let scheduled = false;
-    let paused = false;
-    let over = false;
-
-    const self = {
-      leave() {
-        if (leaving || over) return;
-        leaving = true;
-        tellLeaving = true;
-        schedule();
-      },
-    };
-    const age = setTimeout(() => self.leave(), longestMs * (1 + Math.random() * 0.2));
-    age.unref();
-
-    function close(): void {
-      if (over) return;
-      over = true;
-      clearTimeout(age);
-      gone.abort();
-      waiting.length = 0;
-      open.delete(self);
-      gauge.dec({ method: method.path });
-      if (open.size === 0) drained?.();
-    }
-
-    function schedule(): void {
-      if (scheduled || blocked || over) return;
-      scheduled = true;
-      setImmediate(flush);
-    }
-
-    function flush(): void {
-      scheduled = false;
-      while (!over && !blocked && (replies.length > 0 || tellLeaving)) {
-        const message = { replies: replies.splice(0, mostInMessage), leaving: tellLeaving };
-        tellLeaving = false;
-        blocked = !call.write(message);
-      }
-      // A caller who does not read is not read either.
-      const full = blocked || waiting.length > mostAtOnce;
-      if (full !== paused && !over) {
-        paused = full;
-        if (full) call.pause();
-        else call.resume();
-      }
-      if (halfClosed && !over && working === 0 && waiting.length === 0 && replies.length === 0) {
-        call.end();
-        close();
-      }
-    }
-
-    function reply(id: number, begun: number, response: unknown, error: DomainError | undefined): void {
-      seconds.observe({ method: method.path, code: error?.code ?? "OK" }, (performance.now() - begun) / 1000);
-      if (over) return;
-      replies.push(
-        error ? { id, response: undefined, refusal: packRefusal(error) } : { id, response, refusal: undefined },
-      );
-      schedule();
-    }
-
-    function begin({ id, patienceMs, requestId, request, traceparent }: StreamCall<unknown>, since: number): void {
-      const waited = performance.now() - since;
-      if (waited >= patienceMs)
-        return void reply(
-          id,
-          since,
-          undefined,
-          new DomainError("DEADLINE_EXCEEDED", "Nobody waits for this any more."),
-        );
-      working += 1;
-      const context: CallContext = {
-        requestId: requestId === "" ? undefined : requestId,
-        deadline: Date.now() + patienceMs - waited,
-        signal: gone.signal,
-      };
-      const span = traceparent === "" ? undefined : answerSpan(method.path, traceparent);
-      const done = (response: unknown, error: DomainError | undefined) => {
-        working -= 1;
-        if (error) endRefused(span, error);
-        else span?.end();
-        reply(id, since, response, error);
-        for (let next = waiting.shift(); next; next = working < mostAtOnce ? waiting.shift() : undefined)
-          begin(next.one, next.since);
-      };
-      const failed = (thrown: unknown) => {
-        const error = DomainError.from(thrown);
-        if (error.code === "INTERNAL")
-          within(span, () => log.error({ err: thrown, method: method.path, requestId }, "a bug: a call failed"));
-        else if (log.isLevelEnabled("debug"))
-          within(span, () => log.debug({ code: error.code, method: method.path, requestId }, "refused"));
-        done(undefined, error);
-      };
-      if (request === undefined) failed(new DomainError("REQUEST_INVALID", "There is no request in the call."));
-      else
-        (span ? within(span, () => handler(request, context)) : handler(request, context)).then(
-          (response) => done(response, undefined),
-          failed,
-        );
-    }
-
-    open.add(self);
-    gauge.inc({ method: method.path });
-    call.on("cancelled", close);
-    call.on("error", close);
-    call.on("drain", () => {
-      blocked = false;
-      flush();
-    });
-    call.on("data", ({ calls }) => {
-      const now = performance.now();
-      for (const one of calls) {
-        if (working < mostAtOnce) begin(one, now);
-        else waiting.push({ one, since: now });
-      }
-      if (waiting.length > mostAtOnce) schedule();
-    });
-    call.on("end", () => {
-      halfClosed = true;
-      schedule();
-    });
-    call.sendMetadata(new Metadata()); // tells the caller that the line is up
-  }
-
   return {
     stream: (method, handler) => (call) => {
       try {
         checkSecret(trust, call.metadata);
         if (draining) throw closedRefusal();
-        serve(method as StreamMethod<unknown, unknown>, handler as StreamHandler<unknown, unknown>, call);
+        const stream = new AnsweredStream(shared, method.path, handler as StreamHandler<unknown, unknown>, call);
+        stream.leaveAfter(longestMs * (1 + Math.random() * 0.2));
       } catch (thrown) {
         call.emit("error", statusOf(DomainError.from(thrown)));
       }
     },
     async drain(graceMs) {
       draining = true;
-      if (open.size === 0) return;
-      for (const one of [...open]) one.leave();
+      if (shared.open.size === 0) return;
+      for (const stream of [...shared.open]) stream.leave();
       let timer: NodeJS.Timeout | undefined;
       await new Promise<void>((resolve) => {
-        drained = resolve;
+        shared.drained = resolve;
         timer = setTimeout(resolve, graceMs);
       });
       clearTimeout(timer);
     },
   };
+}
+
+/** One caller's stream: its calls, each answered as soon as its work is done. */
+class AnsweredStream {
+  private readonly gone = new AbortController();
+  private readonly waiting: { one: StreamCall<unknown>; since: number }[] = [];
+  private readonly replies: StreamReply<unknown>[] = [];
+  private working = 0;
+  private leaving = false;
+  private tellLeaving = false;
+  private halfClosed = false;
+  private blocked = false;
+  private scheduled = false;
+  private paused = false;
+  private over = false;
+  private age: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly shared: Shared,
+    private readonly path: string,
+    private readonly handler: StreamHandler<unknown, unknown>,
+    private readonly call: StreamOfCalls,
+  ) {
+    shared.open.add(this);
+    shared.gauge.inc({ method: path });
+    call.on("cancelled", () => this.close());
+    call.on("error", () => this.close());
+    call.on("drain", () => {
+      this.blocked = false;
+      this.flush();
+    });
+    call.on("data", ({ calls }) => this.take(calls));
+    call.on("end", () => {
+      this.halfClosed = true;
+      this.schedule();
+    });
+    call.sendMetadata(new Metadata()); // tells the caller that the line is up
+  }
+
+  leaveAfter(ms: number): void {
+    this.age = setTimeout(() => this.leave(), ms).unref();
+  }
+
+  /** Asks the caller to go elsewhere; what it has sent is still answered. */
+  leave(): void {
+    if (this.leaving || this.over) return;
+    this.leaving = true;
+    this.tellLeaving = true;
+    this.schedule();
+  }
+
+  private close(): void {
+    if (this.over) return;
+    this.over = true;
+    clearTimeout(this.age);
+    this.gone.abort();
+    this.waiting.length = 0;
+    this.shared.open.delete(this);
+    this.shared.gauge.dec({ method: this.path });
+    if (this.shared.open.size === 0) this.shared.drained?.();
+  }
+
+  // ---- what is said
+
+  private schedule(): void {
+    if (this.scheduled || this.blocked || this.over) return;
+    this.scheduled = true;
+    setImmediate(this.flush);
+  }
+
+  private readonly flush = (): void => {
+    this.scheduled = false;
+    while (!this.over && !this.blocked && (this.replies.length > 0 || this.tellLeaving)) {
+      const message = { replies: this.replies.splice(0, mostInMessage), leaving: this.tellLeaving };
+      this.tellLeaving = false;
+      this.blocked = !this.call.write(message);
+    }
+    if (this.over) return;
+    // A caller who does not read is not read either.
+    const full = this.blocked || this.waiting.length > this.shared.mostAtOnce;
+    if (full !== this.paused) {
+      this.paused = full;
+      if (full) this.call.pause();
+      else this.call.resume();
+    }
+    if (this.halfClosed && this.working === 0 && this.waiting.length === 0 && this.replies.length === 0) {
+      this.call.end();
+      this.close();
+    }
+  };
+
+  private reply(id: number, begun: number, response: unknown, error: DomainError | undefined): void {
+    this.shared.seconds.observe({ method: this.path, code: error?.code ?? "OK" }, (performance.now() - begun) / 1000);
+    if (this.over) return;
+    this.replies.push(
+      error ? { id, response: undefined, refusal: packRefusal(error) } : { id, response, refusal: undefined },
+    );
+    this.schedule();
+  }
+
+  // ---- what is asked
+
+  private take(calls: readonly StreamCall<unknown>[]): void {
+    const now = performance.now();
+    for (const one of calls) {
+      if (this.working < this.shared.mostAtOnce) this.begin(one, now);
+      else this.waiting.push({ one, since: now });
+    }
+    if (this.waiting.length > this.shared.mostAtOnce) this.schedule();
+  }
+
+  private begin(one: StreamCall<unknown>, since: number): void {
+    const { id, patienceMs, requestId, request, traceparent } = one;
+    const waited = performance.now() - since;
+    if (waited >= patienceMs) {
+      this.reply(id, since, undefined, new DomainError("DEADLINE_EXCEEDED", "The caller's deadline has passed."));
+      return;
+    }
+    this.working += 1;
+    const context: CallContext = {
+      requestId: requestId === "" ? undefined : requestId,
+      deadline: Date.now() + patienceMs - waited,
+      signal: this.gone.signal,
+    };
+    const span = traceparent === "" ? undefined : answerSpan(this.path, traceparent);
+    const failed = (thrown: unknown) => {
+      const error = DomainError.from(thrown);
+      within(span, () => this.logFailure(thrown, error, requestId));
+      this.finish(one, since, span, undefined, error);
+    };
+    if (request === undefined) failed(new DomainError("REQUEST_INVALID", "There is no request in the call."));
+    else
+      (span ? within(span, () => this.handler(request, context)) : this.handler(request, context)).then(
+        (response) => this.finish(one, since, span, response, undefined),
+        failed,
+      );
+  }
+
+  private finish(
+    { id }: StreamCall<unknown>,
+    since: number,
+    span: Span | undefined,
+    response: unknown,
+    error: DomainError | undefined,
+  ): void {
+    this.working -= 1;
+    if (error) endRefused(span, error);
+    else span?.end();
+    this.reply(id, since, response, error);
+    const { mostAtOnce } = this.shared;
+    for (let next = this.waiting.shift(); next; next = this.working < mostAtOnce ? this.waiting.shift() : undefined)
+      this.begin(next.one, next.since);
+  }
+
+  private logFailure(thrown: unknown, error: DomainError, requestId: string): void {
+    const { log } = this.shared;
+    if (error.code === "INTERNAL") log.error({ err: thrown, method: this.path, requestId }, "a bug: a call failed");
+    else if (log.isLevelEnabled("debug")) log.debug({ code: error.code, method: this.path, requestId }, "refused");
+  }
 }

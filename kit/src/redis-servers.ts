@@ -1,7 +1,9 @@
 // The servers of a Valkey or Redis themselves, for those who must know which one answers them, and since when.
+/// <reference path="./cluster-key-slot.d.ts" />
+import calculateSlot from "cluster-key-slot";
 import { Redis } from "ioredis";
 import { connectionOptions, gatherWrites, keepScripts, leavesReplica, type RedisConnecting } from "./redis.js";
-import { type HostAndPort, readRedisUrl } from "./redis-url.js";
+import { type HostAndPort, type RedisAddress, readRedisUrl } from "./redis-url.js";
 
 /** One connection to one server. After a reconnect `connection` is another number, and so it is on another server. */
 export interface RedisServer<Client extends Redis = Redis> {
@@ -38,122 +40,171 @@ const lookAgainMs = 200;
  * resending: then a command that is answered was run once, by the server that it was meant for.
  */
 export function openRedisServers<Client extends Redis = Redis>(settings: RedisServersSettings): RedisServers<Client> {
-  const { url, ca, options, onAway, onBack } = settings;
-  const address = readRedisUrl(url);
-  const servers = new Map<string, RedisServer<Client>>();
-  const owners: (RedisServer<Client> | undefined)[] = address.isCluster ? new Array(slots).fill(undefined) : [];
-  /** Where to ask who has what. */
-  let known: HostAndPort[] = [...address.nodes];
-  let connections = 0;
-  let looking = false;
-  let lookOnceMore = false;
-  let timer: NodeJS.Timeout | undefined;
-  let closed = false;
+  const address = readRedisUrl(settings.url);
+  if (address.isCluster) return new ClusterServers<Client>(settings, address);
+  const [{ host, port }] = address.nodes;
+  const only = new Connection<Client>(settings, address, { host, port }, {});
+  return { of: () => only, all: () => [only], close: () => only.close() };
+}
 
-  const optionsFor = (host: string, port: number) => ({
-    ...options,
-    ...connectionOptions(address, ca),
-    host,
-    port,
-    db: address.database,
-    lazyConnect: true,
-  });
+interface Hooks {
+  /** The connection is over, and a new one will be tried. */
+  readonly onClose?: () => void;
+  /** An answer that says that somebody else has the keys, or that the cluster is not whole. */
+  readonly onElsewhere?: (message: string) => void;
+}
 
-  function connect(host: string, port: number): RedisServer<Client> {
-    const name = nameOf({ host, port });
-    const there = servers.get(name);
-    if (there) return there;
+class Connection<Client extends Redis> implements RedisServer<Client> {
+  readonly address: string;
+  readonly client: Client;
+  private static made = 0;
+  private number = ++Connection.made;
+  private asking: Promise<string> | undefined;
+  private away = false;
+  private closed = false;
+
+  constructor(settings: RedisServersSettings, address: RedisAddress, at: HostAndPort, hooks: Hooks) {
+    this.address = nameOf(at);
+    const { options, onAway, onBack } = settings;
     const made = new Redis({
-      ...optionsFor(host, port),
+      ...optionsFor(settings, address, at),
       reconnectOnError: (error: Error) => {
-        if (error.message.startsWith("MOVED ")) moved(error.message, host);
-        else if (error.message.startsWith("CLUSTERDOWN")) look();
+        if (/^(MOVED|CLUSTERDOWN) /.test(error.message)) hooks.onElsewhere?.(error.message);
         return (options.reconnectOnError ?? leavesReplica)(error);
       },
     });
     const client = gatherWrites(keepScripts(made, options.scripts));
-    let connection = ++connections;
-    let asking: Promise<string> | undefined;
-    let away = false;
+    this.client = client as Client;
     // Comes before the socket is opened anew, so before any command can reach whoever answers there next.
     client.on("close", () => {
-      connection = ++connections;
-      asking = undefined;
-      if (address.isCluster) look();
+      this.number = ++Connection.made;
+      this.asking = undefined;
+      hooks.onClose?.();
     });
     client.on("error", (error) => {
-      if (!away && !closed) onAway(name, error);
-      away = true;
+      if (!this.away && !this.closed) onAway(this.address, error);
+      this.away = true;
     });
     client.on("ready", () => {
-      if (away) onBack(name);
-      away = false;
+      if (this.away) onBack(this.address);
+      this.away = false;
     });
-    const server: RedisServer<Client> = {
-      address: name,
-      client: client as Client,
-      get connection() {
-        return connection;
-      },
-      life() {
-        if (asking) return asking;
-        const asked = lifeOf(client).catch((error: unknown) => {
-          if (asking === asked) asking = undefined;
-          throw error;
-        });
-        asking = asked;
-        return asked;
-      },
-    };
-    servers.set(name, server);
     client.connect().catch(() => undefined); // told by the error event; it keeps trying
+  }
+
+  get connection(): number {
+    return this.number;
+  }
+
+  life(): Promise<string> {
+    if (this.asking) return this.asking;
+    const asked = lifeOf(this.client).catch((error: unknown) => {
+      if (this.asking === asked) this.asking = undefined;
+      throw error;
+    });
+    this.asking = asked;
+    return asked;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.client.disconnect();
+  }
+}
+
+/** The masters of a cluster, and which of them has which slot. */
+class ClusterServers<Client extends Redis> implements RedisServers<Client> {
+  private readonly servers = new Map<string, Connection<Client>>();
+  private readonly owners: (Connection<Client> | undefined)[] = new Array(slots).fill(undefined);
+  /** Where to ask who has what. */
+  private known: readonly HostAndPort[];
+  private looking = false;
+  private lookOnceMore = false;
+  private timer: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(
+    private readonly settings: RedisServersSettings,
+    private readonly address: RedisAddress,
+  ) {
+    this.known = address.nodes;
+    this.look();
+  }
+
+  of(tag: string): RedisServer<Client> | undefined {
+    return this.owners[slotOf(tag)];
+  }
+
+  all(): readonly RedisServer<Client>[] {
+    return [...this.servers.values()];
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+    for (const server of this.servers.values()) server.close();
+  }
+
+  private connect(host: string, port: number): Connection<Client> {
+    const name = nameOf({ host, port });
+    const there = this.servers.get(name);
+    if (there) return there;
+    const server = new Connection<Client>(
+      this.settings,
+      this.address,
+      { host, port },
+      {
+        onClose: () => this.look(),
+        onElsewhere: (message) => this.elsewhere(message, host),
+      },
+    );
+    this.servers.set(name, server);
     return server;
   }
 
-  // ---- of a cluster: who has what
-
   /** "MOVED <slot> <host>:<port>": true at once, so that the next try goes there. */
-  function moved(message: string, from: string): void {
-    const [, slot = "", target = ""] = message.split(" ");
+  private elsewhere(message: string, from: string): void {
+    const [kind, slot = "", target = ""] = message.split(" ");
     const at = target.lastIndexOf(":");
     const port = Number(target.slice(at + 1));
-    if (closed || !address.isCluster || !(Number(slot) < slots) || !(port > 0)) return;
-    owners[Number(slot)] = connect(target.slice(0, at) || from, port);
-    look();
+    if (this.closed) return;
+    if (kind === "MOVED" && Number(slot) < slots && port > 0)
+      this.owners[Number(slot)] = this.connect(target.slice(0, at) || from, port);
+    this.look();
   }
 
-  function look(): void {
-    if (closed) return;
-    if (looking) lookOnceMore = true;
-    else void lookNow();
+  private look(): void {
+    if (this.closed) return;
+    if (this.looking) this.lookOnceMore = true;
+    else void this.lookNow();
   }
 
-  async function lookNow(): Promise<void> {
-    looking = true;
-    lookOnceMore = false;
-    clearTimeout(timer);
-    const found = await ask();
-    looking = false;
-    if (closed) return;
-    if (found) take(found);
-    const complete = found !== undefined && owners.every((owner) => owner?.client.status === "ready");
-    timer = setTimeout(look, complete && !lookOnceMore ? lookMs : lookAgainMs).unref();
+  private async lookNow(): Promise<void> {
+    this.looking = true;
+    this.lookOnceMore = false;
+    clearTimeout(this.timer);
+    const found = await this.ask();
+    this.looking = false;
+    if (this.closed) return;
+    if (found) this.take(found);
+    const complete = found !== undefined && this.owners.every((owner) => owner?.client.status === "ready");
+    this.timer = setTimeout(() => this.look(), complete && !this.lookOnceMore ? lookMs : lookAgainMs).unref();
   }
 
   /** In any order, the connected ones first: one that has lost the others' sight knows nothing new. */
-  async function ask(): Promise<OwnedSlots[] | undefined> {
-    const connected = shuffled([...servers.values()].filter(({ client }) => client.status === "ready"));
+  private async ask(): Promise<OwnedSlots[] | undefined> {
+    const connected = shuffled([...this.servers.values()].filter(({ client }) => client.status === "ready"));
     for (const { client, address: name } of connected) {
       const found = await slotsOf(client, name.slice(0, name.lastIndexOf(":"))).catch(() => undefined);
       if (found) return found;
     }
-    for (const { host, port } of shuffled([...known, ...address.nodes])) {
-      if (closed) return undefined;
-      const client = new Redis({ ...optionsFor(host, port), retryStrategy: () => null });
+    for (const at of shuffled([...this.known, ...this.address.nodes])) {
+      if (this.closed) return undefined;
+      const client = new Redis({ ...optionsFor(this.settings, this.address, at), retryStrategy: () => null });
       client.on("error", () => undefined); // the next one is asked
       try {
         await client.connect();
-        return await slotsOf(client, host);
+        return await slotsOf(client, at.host);
       } catch {
         // The next one is asked.
       } finally {
@@ -163,38 +214,33 @@ export function openRedisServers<Client extends Redis = Redis>(settings: RedisSe
     return undefined;
   }
 
-  function take(found: readonly OwnedSlots[]): void {
-    const next: (RedisServer<Client> | undefined)[] = new Array(slots).fill(undefined);
+  private take(found: readonly OwnedSlots[]): void {
+    const next: (Connection<Client> | undefined)[] = new Array(slots).fill(undefined);
     const places = new Map<string, HostAndPort>();
     for (const { first, last, master, replicas } of found) {
-      next.fill(connect(master.host, master.port), first, last + 1);
+      next.fill(this.connect(master.host, master.port), first, last + 1);
       for (const place of [master, ...replicas]) places.set(nameOf(place), place);
     }
     // Nobody has it for the moment: whoever had it last will say so.
-    for (let slot = 0; slot < slots; slot++) owners[slot] = next[slot] ?? owners[slot];
-    known = [...places.values()];
-    const used = new Set(owners);
-    for (const [name, server] of servers) {
+    for (let slot = 0; slot < slots; slot++) this.owners[slot] = next[slot] ?? this.owners[slot];
+    this.known = [...places.values()];
+    const used = new Set(this.owners);
+    for (const [name, server] of this.servers) {
       if (used.has(server)) continue;
-      servers.delete(name);
+      this.servers.delete(name);
       server.client.disconnect();
     }
   }
-
-  const [first] = address.nodes;
-  const only = address.isCluster ? undefined : connect(first.host, first.port);
-  if (!only) look();
-
-  return {
-    of: (tag) => only ?? owners[slotOf(tag)],
-    all: () => [...servers.values()],
-    close() {
-      closed = true;
-      clearTimeout(timer);
-      for (const { client } of servers.values()) client.disconnect();
-    },
-  };
 }
+
+const optionsFor = ({ options, ca }: RedisServersSettings, address: RedisAddress, { host, port }: HostAndPort) => ({
+  ...options,
+  ...connectionOptions(address, ca),
+  host,
+  port,
+  db: address.database,
+  lazyConnect: true,
+});
 
 /**
  * The id of its replication history: new whenever a server starts as a master or is made one, and the same as long as it stays
@@ -238,17 +284,5 @@ function shuffled<T>(items: readonly T[]): T[] {
     .map(({ item }) => item);
 }
 
-// CRC16 as XMODEM has it, by table (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/, appendix A).
-const crcOfByte = Uint16Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte << 8;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 0x8000 ? (crc << 1) ^ 0x1021 : crc << 1;
-  return crc;
-});
-
-/** The slot of all keys with this {tag}. ASCII. */
-export function slotOf(tag: string): number {
-  let crc = 0;
-  for (let at = 0; at < tag.length; at++)
-    crc = ((crc << 8) & 0xffff) ^ (crcOfByte[((crc >> 8) ^ tag.charCodeAt(at)) & 0xff] as number);
-  return crc % slots;
-}
+/** The slot of all keys with this {tag}. */
+export const slotOf = (tag: string): number => calculateSlot(tag);
