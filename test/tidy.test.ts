@@ -137,7 +137,7 @@ describe("import walls", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
       ioredis: /^(services\/[^/]+\/src\/valkey|kit\/src\/redis(-servers)?)\.ts$/,
-      stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
+      stripe: /^services\/[^/]+\/src\/stripe(-line|-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>
       imports.filter((name) => owners[name] && !owners[name].test(path)).map((name) => `${path} imports ${name}`),

@@ -10,7 +10,6 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { HealthImplementation } from "grpc-health-check";
-import type { Histogram } from "prom-client";
 import { DomainError } from "./errors.js";
 import {
   type Answered,
@@ -25,7 +24,7 @@ import {
 import { statusOf } from "./grpc-refusal.js";
 import { checkSecret, type Trust } from "./grpc-trust.js";
 import type { Logger } from "./log.js";
-import type { Metrics } from "./metrics.js";
+import type { Histogram, Metrics } from "./metrics.js";
 import { continueSpan, endRefused, type Span, tracing, within } from "./tracing.js";
 
 export interface CallContext {

@@ -1,6 +1,5 @@
 // The answering end of calls over streams: so many at once of each stream, and an end that loses none.
 import { Metadata, type ServiceError } from "@grpc/grpc-js";
-import type { Gauge } from "prom-client";
 import { DomainError } from "./errors.js";
 import { statusOf } from "./grpc-refusal.js";
 import { answerSpan, type CallContext, longestConnectionMs, rpcSeconds } from "./grpc-server.js";
@@ -14,7 +13,7 @@ import {
 } from "./grpc-stream.js";
 import { checkSecret, type Trust } from "./grpc-trust.js";
 import type { Logger } from "./log.js";
-import type { Metrics } from "./metrics.js";
+import type { Gauge, Metrics } from "./metrics.js";
 import { endRefused, type Span, within } from "./tracing.js";
 
 export interface StreamServerSettings {
