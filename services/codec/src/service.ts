@@ -11,9 +11,10 @@ import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
 import { isEncrypted, type Payload, payloadEncryption, workflowOf } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
 import { AccountServiceService } from "@onsale/proto/account/v1/account";
+import { RateLimiterMemory, RateLimiterRes } from "rate-limiter-flexible";
 import { z } from "zod";
-import { createOperators, type Operators, type SignOnTokens } from "./codec-operators.js";
 import type { codecSettings } from "./config.js";
+import { createOperators, type Operators, type SignOnTokens } from "./operators.js";
 
 type CodecContext = ContextOf<typeof codecSettings>;
 
@@ -60,7 +61,7 @@ export async function startCodec({ config, log, metrics, lifecycle, trust }: Cod
   const outcomes = metrics.counter("onsale_codec_requests_total", "Requests to decode payloads, by outcome", [
     "outcome",
   ]);
-  const allowance = createAllowance(config.CODEC_RATE);
+  const allowance = new RateLimiterMemory({ points: config.CODEC_RATE.most, duration: config.CODEC_RATE.everySeconds });
 
   /** Each by itself: one that can't be opened (of a key that was dropped, say) hides none of the others. */
   async function decoded(payloads: readonly Payload[], who: string): Promise<Payload[]> {
@@ -87,7 +88,7 @@ export async function startCodec({ config, log, metrics, lifecycle, trust }: Cod
         "In this mode the codec server is called by 127.0.0.1 or localhost only.",
       );
     const who = await operators.admit(request.headers.authorization);
-    allowance.take(who);
+    await take(allowance, who);
     const payloads = readPayloads(await bodyOf(request));
     const answer = await decoded(payloads, who);
     const secret = payloads.filter(isEncrypted);
@@ -200,23 +201,14 @@ const written = ({ metadata, data }: Payload) => ({
   data: Buffer.from(data ?? []).toString("base64"),
 });
 
-/** So many in each stretch of time, for each person. Refusal: RATE_LIMITED. */
-function createAllowance({ most, everySeconds }: { most: number; everySeconds: number }) {
-  let endsAt = 0;
-  const taken = new Map<string, number>();
-  return {
-    take(who: string): void {
-      const now = Date.now();
-      if (now >= endsAt) {
-        endsAt = now + everySeconds * 1000;
-        taken.clear();
-      }
-      const count = (taken.get(who) ?? 0) + 1;
-      taken.set(who, count);
-      if (count > most)
-        throw new DomainError("RATE_LIMITED", "You have asked for very much. Please wait a little.", {
-          retryAfterSeconds: Math.ceil((endsAt - now) / 1000),
-        });
-    },
-  };
+/** Refusal: RATE_LIMITED. */
+async function take(allowance: RateLimiterMemory, who: string): Promise<void> {
+  try {
+    await allowance.consume(who);
+  } catch (refused) {
+    if (!(refused instanceof RateLimiterRes)) throw refused;
+    throw new DomainError("RATE_LIMITED", "You have asked for very much. Please wait a little.", {
+      retryAfterSeconds: Math.ceil(refused.msBeforeNext / 1000),
+    });
+  }
 }

@@ -9,8 +9,8 @@ import { createContext } from "@onsale/kit/process";
 import { AccountServiceService } from "@onsale/proto/account/v1/account";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { startCodec } from "../src/codec.js";
 import { codecSettings } from "../src/config.js";
+import { startCodec } from "../src/service.js";
 
 const keys = `k1:${Buffer.alloc(32, 1).toString("base64")}`;
 const origin = "https://temporal.example";

@@ -1,6 +1,6 @@
-// The process of the codec server.
+// The codec process.
 import { runProcess } from "@onsale/kit/process";
-import { startCodec } from "./codec.js";
 import { codecSettings } from "./config.js";
+import { startCodec } from "./service.js";
 
 await runProcess("codec", codecSettings, startCodec);
