@@ -84,7 +84,7 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
     const timer = setTimeout(
       () => {
         settlements.delete(timer);
-        const call = callOfNobody();
+        const call = newCall();
         if (act(call) === undefined) return;
         commit(call.draft.entry(), call.draft.events, noFaults.webhooks).catch((err: unknown) =>
           log.error({ err, id }, "the bank's word did not come; it will at the next start"),
@@ -103,16 +103,16 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
   }
 
   async function byBank(say: (call: Call) => Done): Promise<object> {
-    const call = callOfNobody();
+    const call = newCall();
     const { object } = say(call);
     await commit(call.draft.entry(), call.draft.events, noFaults.webhooks);
     return object;
   }
 
-  function callOfNobody(): Call {
+  const newCall = (request?: Parameters<typeof openDraft>[0]["request"]): Call => {
     const now = clock();
     return {
-      draft: openDraft({ books, renderer, newId, now, request: undefined }),
+      draft: openDraft({ books, renderer, newId, now, request }),
       books,
       renderer,
       now,
@@ -120,12 +120,12 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
       searchLagMs: config.SIM_SEARCH_LAG_MS,
       times,
     };
-  }
+  };
 
   async function approve(paymentId: string, outcome: "approve" | "fail"): Promise<object | undefined> {
     const payment = books.tables.payments.get(paymentId);
     if (payment?.action === undefined) return undefined;
-    const call = callOfNobody();
+    const call = newCall();
     authenticate(call, payment, outcome);
     await commit(call.draft.entry(), call.draft.events, noFaults.webhooks);
     return renderer.byId(paymentId, call.draft);
@@ -171,8 +171,7 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
       : undefined,
     newId,
     clock,
-    searchLagMs: config.SIM_SEARCH_LAG_MS,
-    times,
+    newCall,
     commit,
     durable: () => journal!.durable(),
     log,
