@@ -136,7 +136,7 @@ describe("import walls", () => {
   it("each store's client is imported by one file of a service", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
-      ioredis: /^(services\/[^/]+\/src\/valkey|kit\/src\/redis(-servers)?)\.ts$/,
+      ioredis: /^(services\/[^/]+\/src\/(clients\/)?valkey|kit\/src\/redis(-servers)?)\.ts$/,
       stripe: /^services\/[^/]+\/src\/stripe(-line|-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>

@@ -1,5 +1,5 @@
 // Load of holds, three ways: the script's command by a plain client, gRPC, REST. Runs in the load generator's process.
-import { connectServices } from "@onsale/gateway/services";
+import { connectServices } from "@onsale/gateway/clients/services";
 import { DomainError } from "@onsale/kit/errors";
 import { connect } from "@onsale/kit/grpc-client";
 import { derivedHex64 } from "@onsale/kit/ids";

@@ -4,7 +4,7 @@ import { slotOf } from "@onsale/kit/redis-servers";
 import { HoldRequest, type HoldResponse } from "@onsale/proto/inventory/v1/seats";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { type ClusterNode, startValkeyCluster, type ValkeyCluster } from "../../../tools/backing/src/valkey-cluster.js";
-import { closeServices, connectServices, type Services } from "../src/services.js";
+import { closeServices, connectServices, type Services } from "../src/clients/services.js";
 import { type Harness, startHarness } from "./harness.js";
 import { type OwnProcess, ownProcess, publishHall, until } from "./processes.js";
 

@@ -2,13 +2,13 @@
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { createContext } from "@onsale/kit/process";
-import { createAuthenticator } from "./authenticate.js";
-import { gatewaySettings } from "./config.js";
+import { closeServices, connectServices } from "../clients/services.js";
+import { connectTemporal } from "../clients/temporal.js";
+import { gatewaySettings } from "../config.js";
+import { createAuthenticator } from "../http/authenticate.js";
+import type { Route } from "../http/route.js";
+import { apiRoutes } from "../service.js";
 import { type OpenApiDocument, openApiDocument } from "./openapi.js";
-import type { Route } from "./route.js";
-import { apiRoutes } from "./service.js";
-import { closeServices, connectServices } from "./services.js";
-import { connectTemporal } from "./temporal.js";
 
 export function describeApi(): { routes: Route[]; document: OpenApiDocument; close(): Promise<void> } {
   const nowhere = "127.0.0.1:1";

@@ -12,12 +12,9 @@ import {
   type Section,
 } from "@onsale/proto/inventory/v1/catalog";
 import type { GetAvailabilityResponse, GetSeatStatesResponse } from "@onsale/proto/inventory/v1/seats";
-import type { Identity } from "./authenticate.js";
-import { seatsIn, shownRow } from "./layout.js";
-import { idOf, type LiveSeats } from "./live-seats.js";
-import { cache, type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
+import type { Services } from "../clients/services.js";
+import type { Identity } from "../http/authenticate.js";
+import { cache, type Route, route } from "../http/route.js";
 import {
   answerWith,
   fingerprint,
@@ -26,7 +23,10 @@ import {
   type SharedAnswer,
   shareBytes,
   shareJson,
-} from "./shared-answers.js";
+} from "../http/shared-answers.js";
+import * as schema from "../schemas.js";
+import { seatsIn, shownRow } from "./layout.js";
+import { idOf, type LiveSeats } from "./live-seats.js";
 
 const tag = "events";
 const anEvent = { params: schema.eventParams, unknownParam: "EVENT_NOT_FOUND" } as const;

@@ -1,10 +1,10 @@
 // Routes of channels: an organiser sets seats aside for who has a code, and a buyer sees what a code opens.
 import type { Channel } from "@onsale/proto/inventory/v1/channels";
-import type { Identity } from "./authenticate.js";
-import type { CodeGuard } from "./rate-limit.js";
-import { type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
+import type { Services } from "../clients/services.js";
+import type { Identity } from "../http/authenticate.js";
+import type { CodeGuard } from "../http/rate-limit.js";
+import { type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
 
 const tag = "organisers";
 const anEvent = { params: schema.eventParams, unknownParam: "EVENT_NOT_FOUND" } as const;

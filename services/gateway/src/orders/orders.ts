@@ -24,12 +24,12 @@ import {
   workflowTypes,
 } from "@onsale/workflows/contract";
 import type { z } from "zod";
-import type { Identity } from "./authenticate.js";
-import { shownSeat } from "./checkouts.js";
-import { cache, type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
-import type { Temporal } from "./temporal.js";
+import { shownSeat } from "../checkouts/checkouts.js";
+import type { Services } from "../clients/services.js";
+import type { Temporal } from "../clients/temporal.js";
+import type { Identity } from "../http/authenticate.js";
+import { cache, type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
 
 export interface OrderDependencies {
   readonly services: Services;

@@ -16,9 +16,9 @@ import {
   searchAttributes,
   workflowTypes,
 } from "@onsale/workflows/contract";
+import type { Services } from "../clients/services.js";
+import type { Description, Start, Temporal } from "../clients/temporal.js";
 import { gatherOrders } from "./earlier-orders.js";
-import type { Services } from "./services.js";
-import type { Description, Start, Temporal } from "./temporal.js";
 
 /** How long a payment that is in flight at the deadline may take. */
 const graceMs = 60_000;

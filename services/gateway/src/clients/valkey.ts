@@ -2,7 +2,7 @@
 import type { Logger } from "@onsale/kit/log";
 import { openRedis, watchRedis } from "@onsale/kit/redis";
 import type { Cluster, Redis } from "ioredis";
-import type { AnswerStore, Found, Mine } from "./idempotency.js";
+import type { AnswerStore, Found, Mine } from "../http/idempotency.js";
 
 export type Valkey = Redis | Cluster;
 

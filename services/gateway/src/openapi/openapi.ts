@@ -11,9 +11,9 @@ import {
 } from "@asteasolutions/zod-to-openapi";
 import { type RefusalCode, refusals } from "@onsale/kit/errors";
 import { z } from "zod";
-import { codesByStatus, problemMediaType } from "./problem.js";
-import { type AnswerContract, type Contract, cache, defaultBodyLimitBytes, type Route, route } from "./route.js";
-import { problem } from "./schemas.js";
+import { codesByStatus, problemMediaType } from "../http/problem.js";
+import { type AnswerContract, type Contract, cache, defaultBodyLimitBytes, type Route, route } from "../http/route.js";
+import { problem } from "../schemas.js";
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31["generateDocument"]>;
 

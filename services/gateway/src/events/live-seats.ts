@@ -21,10 +21,10 @@ import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import type { SeatChange, SeatChanges, SeatSnapshot, SeatVersion } from "@onsale/proto/inventory/v1/live";
 import type { SectionAvailability } from "@onsale/proto/inventory/v1/seats";
-import { countedAddress } from "./rate-limit.js";
-import { type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
+import type { Services } from "../clients/services.js";
+import { countedAddress } from "../http/rate-limit.js";
+import { type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
 
 export interface LiveSeatsDependencies {
   readonly watchSeats: Services["watchSeats"];

@@ -2,7 +2,7 @@
 import { DomainError } from "@onsale/kit/errors";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { newCheckout, newEvent } from "./schemas.js";
+import { newCheckout, newEvent } from "../schemas.js";
 import { validate } from "./validation.js";
 
 const faults = (value: unknown, schema: Parameters<typeof validate>[0] = newCheckout): unknown => {

@@ -2,7 +2,7 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Row, Section } from "@onsale/proto/inventory/v1/catalog";
 import type { z } from "zod";
-import { mostSeats, type newSection } from "./schemas.js";
+import { mostSeats, type newSection } from "../schemas.js";
 
 type NewSection = z.output<typeof newSection>;
 

@@ -16,15 +16,15 @@ import {
   workflowTypes,
 } from "@onsale/workflows/contract";
 import type { z } from "zod";
-import type { Identity } from "./authenticate.js";
-import { shownEvent } from "./events.js";
-import { requiredRevision, revisionTag, wantedRevision } from "./if-match.js";
-import { expandLayout, sectionsAsSent } from "./layout.js";
-import * as own from "./organiser-schemas.js";
-import { type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
-import type { Temporal } from "./temporal.js";
+import type { Services } from "../clients/services.js";
+import type { Temporal } from "../clients/temporal.js";
+import { shownEvent } from "../events/events.js";
+import { expandLayout, sectionsAsSent } from "../events/layout.js";
+import type { Identity } from "../http/authenticate.js";
+import { requiredRevision, revisionTag, wantedRevision } from "../http/if-match.js";
+import { type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
+import * as own from "./schemas.js";
 
 const tag = "organisers";
 /** 60,000 seats are written seat by seat. */

@@ -3,9 +3,9 @@ import { refusals } from "@onsale/kit/errors";
 import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import { type Order, OrderStatus } from "@onsale/proto/ticket/v1/ticket";
 import { expect, test } from "vitest";
+import { isFinal } from "../http/idempotency.js";
+import { refundOf } from "../orders/orders.js";
 import { returnUrl } from "./buy.js";
-import { isFinal } from "./idempotency.js";
-import { refundOf } from "./orders.js";
 import { isSettled } from "./webhooks.js";
 
 test.each([

@@ -1,7 +1,7 @@
 // Orders of checkouts, as the ticket service knows them: whatever is asked in one turn of the event loop is one call to it.
 import type { CallOptions } from "@onsale/kit/grpc-client";
 import type { Order } from "@onsale/proto/ticket/v1/ticket";
-import type { Services } from "./services.js";
+import type { Services } from "../clients/services.js";
 
 /** The order of a checkout, if there is one and it is this person's. */
 export type FindOrder = (checkoutId: string, userId: string, options: CallOptions) => Promise<Order | undefined>;

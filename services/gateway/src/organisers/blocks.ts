@@ -1,10 +1,10 @@
 // Routes of blocks: an organiser takes seats off the sale, and puts them back.
 import { derivedId } from "@onsale/kit/ids";
 import type { Block } from "@onsale/proto/inventory/v1/blocks";
-import type { Identity } from "./authenticate.js";
-import { type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
+import type { Services } from "../clients/services.js";
+import type { Identity } from "../http/authenticate.js";
+import { type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
 
 const tag = "organisers";
 const forOrganisers = { access: "account", roles: ["organiser", "operator"], limits: "by caller" } as const;

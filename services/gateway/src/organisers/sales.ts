@@ -4,12 +4,12 @@ import { type Event, EventStatus, type Section } from "@onsale/proto/inventory/v
 import type { GetAvailabilityResponse } from "@onsale/proto/inventory/v1/seats";
 import type { GetSalesResponse } from "@onsale/proto/ticket/v1/ticket";
 import { type CheckoutStatus, searchAttributes, workflowTypes } from "@onsale/workflows/contract";
+import type { Services } from "../clients/services.js";
+import type { Temporal } from "../clients/temporal.js";
+import { type Route, route } from "../http/route.js";
+import { eventParams } from "../schemas.js";
 import { ownedEvent } from "./organiser.js";
-import * as own from "./organiser-schemas.js";
-import { type Route, route } from "./route.js";
-import { eventParams } from "./schemas.js";
-import type { Services } from "./services.js";
-import type { Temporal } from "./temporal.js";
+import * as own from "./schemas.js";
 
 export function salesRoutes(services: Services, temporal: Temporal): Route[] {
   const { catalog, seats, ticket } = services;

@@ -1,6 +1,6 @@
 // The shapes of what organisers and operators see and do with events and orders, and of one's own password.
 import { z } from "zod";
-import * as schema from "./schemas.js";
+import * as schema from "../schemas.js";
 
 const { amount, time, cursor, nextCursor, currency } = schema;
 

@@ -5,7 +5,7 @@ import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterAll, expect, test } from "vitest";
-import { createApp } from "./app.js";
+import { createApp } from "../http/app.js";
 import { describeApi } from "./describe-api.js";
 import { codesOf } from "./openapi.js";
 
@@ -21,7 +21,7 @@ test("the document is OpenAPI 3.1", async () => {
 }, 60_000);
 
 test("the committed copy is fresh: if not, npm run openapi -w @onsale/gateway", () => {
-  const committed: unknown = JSON.parse(readFileSync(new URL("../openapi.json", import.meta.url), "utf8"));
+  const committed: unknown = JSON.parse(readFileSync(new URL("../../openapi.json", import.meta.url), "utf8"));
   expect(committed).toEqual(JSON.parse(JSON.stringify(document)));
 });
 

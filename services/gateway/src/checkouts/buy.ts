@@ -12,13 +12,13 @@ import {
   type SubmitPayment,
   submitPaymentUpdate,
 } from "@onsale/workflows/contract";
+import type { Services } from "../clients/services.js";
+import type { Temporal } from "../clients/temporal.js";
+import type { Attempt } from "../http/idempotency.js";
+import type { CodeGuard } from "../http/rate-limit.js";
+import { type Answer, type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
 import { type Checkouts, inputOf, overRefusal, shownCheckout, startOf, untold, viewOfOrder } from "./checkouts.js";
-import type { Attempt } from "./idempotency.js";
-import type { CodeGuard } from "./rate-limit.js";
-import { type Answer, type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
-import type { Temporal } from "./temporal.js";
 
 export interface BuyDependencies {
   readonly services: Services;

@@ -2,11 +2,11 @@
 import { DomainError } from "@onsale/kit/errors";
 import { derivedId, newId } from "@onsale/kit/ids";
 import type { Account, Session } from "@onsale/proto/account/v1/account";
-import type { Authenticator } from "./authenticate.js";
-import { newPassword } from "./organiser-schemas.js";
-import { cache, type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
+import type { Services } from "../clients/services.js";
+import type { Authenticator } from "../http/authenticate.js";
+import { cache, type Route, route } from "../http/route.js";
+import { newPassword } from "../organisers/schemas.js";
+import * as schema from "../schemas.js";
 
 /** Hashing a password takes its time, and everybody signs up at once. */
 const hashingMs = 15_000;

@@ -3,5 +3,5 @@ import { writeFileSync } from "node:fs";
 import { describeApi } from "./describe-api.js";
 
 const { document, close } = describeApi();
-writeFileSync(new URL("../openapi.json", import.meta.url), `${JSON.stringify(document, null, 2)}\n`);
+writeFileSync(new URL("../../openapi.json", import.meta.url), `${JSON.stringify(document, null, 2)}\n`);
 await close();

@@ -16,11 +16,11 @@ import {
   searchAttributes,
   workflowTypes,
 } from "@onsale/workflows/contract";
+import type { Services } from "../clients/services.js";
+import type { Start, Temporal } from "../clients/temporal.js";
+import { type Route, route } from "../http/route.js";
+import * as schema from "../schemas.js";
 import type { Checkouts } from "./checkouts.js";
-import { type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
-import type { Start, Temporal } from "./temporal.js";
 
 export interface WebhookDependencies {
   readonly services: Services;

@@ -3,12 +3,12 @@ import { readFileSync } from "node:fs";
 import { OrderRefund, RefundKind, RefundState } from "@onsale/proto/ticket/v1/ticket";
 import { temporal } from "@temporalio/proto";
 import { describe, expect, test } from "vitest";
-import type { HistoryEvent } from "./temporal.js";
+import type { HistoryEvent } from "../clients/temporal.js";
 import { momentsOf, timelineOf } from "./timeline.js";
 
 /** As the worker's tests recorded them (workflows/test/histories): only read here. */
 function recorded(name: string): HistoryEvent[] {
-  const path = new URL(`../../../workflows/test/histories/${name}.json`, import.meta.url);
+  const path = new URL(`../../../../workflows/test/histories/${name}.json`, import.meta.url);
   const json = JSON.parse(readFileSync(path, "utf8")) as object;
   return temporal.api.history.v1.History.fromObject(json).events;
 }

@@ -1,9 +1,9 @@
 // What happened to a checkout, step by step, read from its workflow's history and its order's refunds. Pure.
 import { type OrderDispute, type OrderRefund, RefundKind, RefundState } from "@onsale/proto/ticket/v1/ticket";
 import { searchAttributes } from "@onsale/workflows/contract";
+import type { HistoryEvent } from "../clients/temporal.js";
+import type { timelineSteps } from "../organisers/schemas.js";
 import type { RefundAsker } from "./orders.js";
-import type { timelineSteps } from "./organiser-schemas.js";
-import type { HistoryEvent } from "./temporal.js";
 
 export type TimelineStep = (typeof timelineSteps)[number];
 

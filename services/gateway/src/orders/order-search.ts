@@ -6,14 +6,14 @@ import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { type Payment, PaymentStatus } from "@onsale/proto/payment/v1/payment";
 import { type Order, OrderStatus, RefundState, type SearchOrdersRequest } from "@onsale/proto/ticket/v1/ticket";
 import { checkoutWorkflowId } from "@onsale/workflows/contract";
-import type { Identity } from "./authenticate.js";
+import type { Services } from "../clients/services.js";
+import type { HistoryEvent, Temporal } from "../clients/temporal.js";
+import type { Identity } from "../http/authenticate.js";
+import { type Route, route } from "../http/route.js";
+import { askerOf, ownedEvent } from "../organisers/organiser.js";
+import * as own from "../organisers/schemas.js";
+import * as schema from "../schemas.js";
 import { askerOfRefund, orderFor, shownOrderFields, shownRefund } from "./orders.js";
-import { askerOf, ownedEvent } from "./organiser.js";
-import * as own from "./organiser-schemas.js";
-import { type Route, route } from "./route.js";
-import * as schema from "./schemas.js";
-import type { Services } from "./services.js";
-import type { HistoryEvent, Temporal } from "./temporal.js";
 import { type Moment, timelineOf } from "./timeline.js";
 
 export interface OrderSearchDependencies {

@@ -2,8 +2,8 @@
 import { isIPv6 } from "node:net";
 import { DomainError } from "@onsale/kit/errors";
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from "rate-limiter-flexible";
-import type { Rate } from "./config.js";
-import type { Valkey } from "./valkey.js";
+import type { Valkey } from "../clients/valkey.js";
+import type { Rate } from "../config.js";
 
 export type Policy = "anonymous" | "account" | "credentials" | "codes" | "codesByAddress" | "webhooks";
 
