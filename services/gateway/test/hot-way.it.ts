@@ -13,7 +13,7 @@ const { mode, asked } = vi.hoisted(() => ({
 }));
 // Hot is a property of a route, so that is where the two ways part; nothing else differs. In the hot one every route that can be
 // hot is, whether or not the crowd walks it today.
-vi.mock("../src/app.js", async (original) => {
+vi.mock("../src/http/app.js", async (original) => {
   const { createApp } = await original<typeof import("../src/http/app.js")>();
   return {
     createApp(dependencies: AppDependencies) {
