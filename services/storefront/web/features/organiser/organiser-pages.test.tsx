@@ -4,7 +4,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { account, anEvent, anOrder, openFront, session } from "../../../test/front.js";
 import { refusal } from "../../../test/scripted-api.js";
-import { addRows, emptySection } from "./layout-form.js";
+import { addRows, emptySection } from "./hall/layout-form.js";
 
 // There is no canvas to draw on here; the map is looked at in a real browser.
 vi.mock(import("../seats/seat-canvas.js"), async (original) => ({

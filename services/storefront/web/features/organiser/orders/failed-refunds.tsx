@@ -1,15 +1,15 @@
 // Refunds of an order that the bank sent back: what is owed, asked for again or closed as paid another way.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { answered, api, newKey } from "../../api/client.js";
-import { dateAndTime, money } from "../../format.js";
-import { Button } from "../../ui/button.js";
-import { Field } from "../../ui/field.js";
-import { Notice, Problem } from "../../ui/notice.js";
-import { failedRefunds } from "../tickets/whats-left.js";
-import type { OrderWithTimeline } from "./organiser-api.js";
-import { Confirm } from "./organiser-frame.js";
-import { useOrganiserText } from "./organiser-text.js";
+import { answered, api, newKey } from "../../../api/client.js";
+import { dateAndTime, money } from "../../../format.js";
+import { Button } from "../../../ui/button.js";
+import { Field } from "../../../ui/field.js";
+import { Notice, Problem } from "../../../ui/notice.js";
+import { failedRefunds } from "../../tickets/whats-left.js";
+import type { OrderWithTimeline } from "../organiser-api.js";
+import { Confirm } from "../organiser-frame.js";
+import { useOrganiserText } from "../organiser-text.js";
 
 export function FailedRefunds({ order }: { order: OrderWithTimeline }) {
   const text = useOrganiserText();

@@ -1,21 +1,21 @@
 // Presale channels of an event: who has a code buys seats that were set aside, in a window of its own.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useId, useState } from "react";
-import { ApiError, answered, api, type Schemas } from "../../api/client.js";
-import { serverNow } from "../../api/server-clock.js";
-import { dateAndTime, wholeNumber } from "../../format.js";
-import { Button } from "../../ui/button.js";
-import { Field } from "../../ui/field.js";
-import { Notice, Problem, Skeleton } from "../../ui/notice.js";
-import { findSeat, nameSeat, type SeatPlan } from "../seats/seat-plan.js";
+import { ApiError, answered, api, type Schemas } from "../../../api/client.js";
+import { serverNow } from "../../../api/server-clock.js";
+import { dateAndTime, wholeNumber } from "../../../format.js";
+import { Button } from "../../../ui/button.js";
+import { Field } from "../../../ui/field.js";
+import { Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { findSeat, nameSeat, type SeatPlan } from "../../seats/seat-plan.js";
+import { refusedFields } from "../events/event-form.js";
+import { wallTime } from "../events/zoned-time.js";
+import { type Channel, channelsKey, type OwnEvent, useChannels, useOwnEvent } from "../organiser-api.js";
+import { Confirm, EventNav, ForOrganisers } from "../organiser-frame.js";
+import { capital, faultText, useOrganiserText } from "../organiser-text.js";
+import { EventHead, useSeatsOf } from "../sale/dashboard-page.js";
+import { SeatPicker } from "../seats/seat-picker.js";
 import { type ChannelForm, channelIdFor, emptyChannel, newCodes, readChannel } from "./channel-form.js";
-import { EventHead, useSeatsOf } from "./dashboard-page.js";
-import { refusedFields } from "./event-form.js";
-import { type Channel, channelsKey, type OwnEvent, useChannels, useOwnEvent } from "./organiser-api.js";
-import { Confirm, EventNav, ForOrganisers } from "./organiser-frame.js";
-import { capital, faultText, useOrganiserText } from "./organiser-text.js";
-import { SeatPicker } from "./seat-picker.js";
-import { wallTime } from "./zoned-time.js";
 
 export function ChannelsPage({ eventId }: { eventId: string }) {
   return (

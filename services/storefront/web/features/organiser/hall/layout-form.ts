@@ -1,5 +1,5 @@
 // A hall as an organiser types it: sections, rows and numbers as text; what is wrong and where; what the API and the map take. Pure.
-import type { Layout, Schemas } from "../../api/client.js";
+import type { Layout, Schemas } from "../../../api/client.js";
 
 export type NewSection = Schemas["NewEvent"]["sections"][number];
 

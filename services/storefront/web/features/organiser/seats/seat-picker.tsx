@@ -1,14 +1,14 @@
 // Choosing seats of an event for something of the organiser's: on the map, in the list, or whole rows and sections at once.
 import { useState } from "react";
-import { Button } from "../../ui/button.js";
-import { Choice } from "../../ui/field.js";
-import { Skeleton } from "../../ui/notice.js";
-import type { LiveSeats } from "../seats/live-seats.js";
-import { SeatCanvas } from "../seats/seat-canvas.js";
-import { SeatList } from "../seats/seat-list.js";
-import { nameSeat, type SeatPlan } from "../seats/seat-plan.js";
-import type { OwnEvent } from "./organiser-api.js";
-import { useOrganiserText } from "./organiser-text.js";
+import { Button } from "../../../ui/button.js";
+import { Choice } from "../../../ui/field.js";
+import { Skeleton } from "../../../ui/notice.js";
+import type { LiveSeats } from "../../seats/live-seats.js";
+import { SeatCanvas } from "../../seats/seat-canvas.js";
+import { SeatList } from "../../seats/seat-list.js";
+import { nameSeat, type SeatPlan } from "../../seats/seat-plan.js";
+import type { OwnEvent } from "../organiser-api.js";
+import { useOrganiserText } from "../organiser-text.js";
 import { seatRuns } from "./seat-runs.js";
 
 export function SeatPicker({

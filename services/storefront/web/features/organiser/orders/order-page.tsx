@@ -3,19 +3,19 @@ import { currencies } from "@onsale/kit/currencies";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { Link } from "wouter";
-import { answered, api, newKey } from "../../api/client.js";
-import { dateAndTime, money } from "../../format.js";
-import { Button } from "../../ui/button.js";
-import { Choice, Field } from "../../ui/field.js";
-import { Notice, Problem, Skeleton } from "../../ui/notice.js";
-import { Title } from "../../ui/page.js";
-import { seatText } from "../tickets/tickets-page.js";
-import { leftOf, openSeats, orderStatusKeys } from "../tickets/whats-left.js";
-import { readPrice } from "./event-form.js";
+import { answered, api, newKey } from "../../../api/client.js";
+import { dateAndTime, money } from "../../../format.js";
+import { Button } from "../../../ui/button.js";
+import { Choice, Field } from "../../../ui/field.js";
+import { Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { Title } from "../../../ui/page.js";
+import { seatText } from "../../tickets/tickets-page.js";
+import { leftOf, openSeats, orderStatusKeys } from "../../tickets/whats-left.js";
+import { readPrice } from "../events/event-form.js";
+import { type OrderWithTimeline, soldOrderKey, useSoldOrder } from "../organiser-api.js";
+import { Confirm, ForOrganisers, OrganiserNav } from "../organiser-frame.js";
+import { capital, useOrganiserText } from "../organiser-text.js";
 import { FailedRefunds } from "./failed-refunds.js";
-import { type OrderWithTimeline, soldOrderKey, useSoldOrder } from "./organiser-api.js";
-import { Confirm, ForOrganisers, OrganiserNav } from "./organiser-frame.js";
-import { capital, useOrganiserText } from "./organiser-text.js";
 
 export function OrderPage({ checkoutId }: { checkoutId: string }) {
   return (

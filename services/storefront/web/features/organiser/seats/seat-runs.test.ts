@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { roundAbove } from "./charts.js";
+import { roundAbove } from "../sale/charts.js";
 import { seatRuns } from "./seat-runs.js";
 
 describe("runs of seats", () => {

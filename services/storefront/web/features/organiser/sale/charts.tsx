@@ -1,6 +1,6 @@
 // Small charts, drawn as SVG, each with its numbers in a table for those who can't or won't look.
 import { type ReactNode, useId } from "react";
-import { useOrganiserText } from "./organiser-text.js";
+import { useOrganiserText } from "../organiser-text.js";
 
 export interface ChartPoint {
   /** Milliseconds since 1970. */

@@ -1,13 +1,13 @@
 // The hall that is being made, on the map that buyers will see; a tapped seat becomes what the brush says. The list does the same.
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
-import type { Layout } from "../../api/client.js";
-import { Button } from "../../ui/button.js";
-import type { LiveSeats } from "../seats/live-seats.js";
-import { SeatCanvas } from "../seats/seat-canvas.js";
-import { SeatList } from "../seats/seat-list.js";
-import { planSeats, type SeatPlan, seatRooms, seatStates } from "../seats/seat-plan.js";
+import type { Layout } from "../../../api/client.js";
+import { Button } from "../../../ui/button.js";
+import type { LiveSeats } from "../../seats/live-seats.js";
+import { SeatCanvas } from "../../seats/seat-canvas.js";
+import { SeatList } from "../../seats/seat-list.js";
+import { planSeats, type SeatPlan, seatRooms, seatStates } from "../../seats/seat-plan.js";
+import { useOrganiserText } from "../organiser-text.js";
 import { type Brush, brushes, layoutOf, paintSeat, type ReadLayout, type SectionForm } from "./layout-form.js";
-import { useOrganiserText } from "./organiser-text.js";
 
 type Listener = (changed: readonly number[] | undefined) => void;
 

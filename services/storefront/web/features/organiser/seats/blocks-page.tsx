@@ -1,16 +1,16 @@
 // Seats that the organiser takes off the sale, and puts back.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useState } from "react";
-import { ApiError, answered, api, newKey } from "../../api/client.js";
-import { dateAndTime, wholeNumber } from "../../format.js";
-import { Button } from "../../ui/button.js";
-import { Field } from "../../ui/field.js";
-import { Empty, Notice, Problem, Skeleton } from "../../ui/notice.js";
-import { findSeat, nameSeat, seatStates } from "../seats/seat-plan.js";
-import { EventHead, useSeatsOf } from "./dashboard-page.js";
-import { type Block, blocksKey, type OwnEvent, useBlocks, useOwnEvent } from "./organiser-api.js";
-import { EventNav, ForOrganisers } from "./organiser-frame.js";
-import { useOrganiserText } from "./organiser-text.js";
+import { ApiError, answered, api, newKey } from "../../../api/client.js";
+import { dateAndTime, wholeNumber } from "../../../format.js";
+import { Button } from "../../../ui/button.js";
+import { Field } from "../../../ui/field.js";
+import { Empty, Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { findSeat, nameSeat, seatStates } from "../../seats/seat-plan.js";
+import { type Block, blocksKey, type OwnEvent, useBlocks, useOwnEvent } from "../organiser-api.js";
+import { EventNav, ForOrganisers } from "../organiser-frame.js";
+import { useOrganiserText } from "../organiser-text.js";
+import { EventHead, useSeatsOf } from "../sale/dashboard-page.js";
 import { runText, SeatPicker } from "./seat-picker.js";
 import { seatRuns } from "./seat-runs.js";
 

@@ -4,6 +4,19 @@ import { writeAmount } from "@onsale/kit/money";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  addRows,
+  brushes,
+  emptySection,
+  formOf,
+  layoutOf,
+  paintSeat,
+  readLayout,
+  readNumbers,
+  rowLabel,
+  type SectionForm,
+  writeNumbers,
+} from "../hall/layout-form.js";
+import {
   copyOf,
   differences,
   type EventForm,
@@ -16,19 +29,6 @@ import {
   refusedFields,
   withTiers,
 } from "./event-form.js";
-import {
-  addRows,
-  brushes,
-  emptySection,
-  formOf,
-  layoutOf,
-  paintSeat,
-  readLayout,
-  readNumbers,
-  rowLabel,
-  type SectionForm,
-  writeNumbers,
-} from "./layout-form.js";
 
 const now = Date.parse("2027-01-01T00:00:00Z");
 const stalls = addRows({ ...emptySection, id: "A", name: "Stalls", tier: "standard" }, 3, "10");

@@ -1,9 +1,11 @@
 // The hall of a new event: from a template, from a file, or section by section; with the map of it.
 import { useState } from "react";
-import { wholeNumber } from "../../format.js";
-import { Button } from "../../ui/button.js";
-import { Choice, Field } from "../../ui/field.js";
-import { Notice } from "../../ui/notice.js";
+import { wholeNumber } from "../../../format.js";
+import { Button } from "../../../ui/button.js";
+import { Choice, Field } from "../../../ui/field.js";
+import { Notice } from "../../../ui/notice.js";
+import { Confirm } from "../organiser-frame.js";
+import { type OrganiserText, useOrganiserText } from "../organiser-text.js";
 import { HallImport } from "./hall-import.js";
 import { HallPreview, type ShownTier } from "./hall-preview.js";
 import {
@@ -16,8 +18,6 @@ import {
   rowLabel,
   type SectionForm,
 } from "./layout-form.js";
-import { Confirm } from "./organiser-frame.js";
-import { type OrganiserText, useOrganiserText } from "./organiser-text.js";
 import { type TemplateName, type TemplateNames, templateNames, venueTemplate } from "./venue-templates.js";
 
 /** What is wrong at a place of the event; undefined: nothing, or nothing that should be said yet. */

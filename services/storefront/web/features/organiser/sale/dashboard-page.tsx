@@ -2,21 +2,21 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useState } from "react";
 import { Link } from "wouter";
-import { answered, api } from "../../api/client.js";
-import { dateAndTime, money, wholeNumber } from "../../format.js";
-import { Button, ButtonLink } from "../../ui/button.js";
-import { Notice, Problem, Skeleton } from "../../ui/notice.js";
-import { Title } from "../../ui/page.js";
-import { useLiveSeats } from "../seats/live-seats.js";
-import { SeatCanvas } from "../seats/seat-canvas.js";
-import { nameSeat, planSeats, type SeatPlan } from "../seats/seat-plan.js";
-import { TierMark } from "../seats/tier-mark.js";
-import { CancelEvent } from "./cancel-event.js";
+import { answered, api } from "../../../api/client.js";
+import { dateAndTime, money, wholeNumber } from "../../../format.js";
+import { Button, ButtonLink } from "../../../ui/button.js";
+import { Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { Title } from "../../../ui/page.js";
+import { useLiveSeats } from "../../seats/live-seats.js";
+import { SeatCanvas } from "../../seats/seat-canvas.js";
+import { nameSeat, planSeats, type SeatPlan } from "../../seats/seat-plan.js";
+import { TierMark } from "../../seats/tier-mark.js";
+import { CancelEvent } from "../events/cancel-event.js";
+import { useDraftSeats } from "../hall/hall-preview.js";
+import { type OwnEvent, publishEvent, type Sales, useOwnEvent, useSales } from "../organiser-api.js";
+import { Confirm, EventNav, ForOrganisers, StatusMark } from "../organiser-frame.js";
+import { useOrganiserText } from "../organiser-text.js";
 import { Bar, Shares, TimeChart } from "./charts.js";
-import { useDraftSeats } from "./hall-preview.js";
-import { type OwnEvent, publishEvent, type Sales, useOwnEvent, useSales } from "./organiser-api.js";
-import { Confirm, EventNav, ForOrganisers, StatusMark } from "./organiser-frame.js";
-import { useOrganiserText } from "./organiser-text.js";
 
 export function DashboardPage({ eventId }: { eventId: string }) {
   return (

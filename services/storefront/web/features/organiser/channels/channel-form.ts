@@ -1,7 +1,7 @@
 // A presale channel as an organiser types it, what is wrong with it, and what the API takes. Pure, but for making codes.
-import type { Schemas } from "../../api/client.js";
-import { type Fault, faultKeys, readWhole } from "./layout-form.js";
-import { momentOf } from "./zoned-time.js";
+import type { Schemas } from "../../../api/client.js";
+import { momentOf } from "../events/zoned-time.js";
+import { type Fault, faultKeys, readWhole } from "../hall/layout-form.js";
 
 export interface ChannelForm {
   readonly name: string;

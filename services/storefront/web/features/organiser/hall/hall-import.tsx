@@ -1,9 +1,9 @@
 // A hall from a file or from what was pasted; what is wrong with it is told line by line, and it can be mended in place.
 import { useId, useState } from "react";
-import { Button } from "../../ui/button.js";
-import { Notice } from "../../ui/notice.js";
+import { Button } from "../../../ui/button.js";
+import { Notice } from "../../../ui/notice.js";
+import { faultText, type OrganiserText, useOrganiserText } from "../organiser-text.js";
 import { csvColumns, type Imported, type ImportFault, importLayout } from "./layout-import.js";
-import { faultText, type OrganiserText, useOrganiserText } from "./organiser-text.js";
 
 const mostBytes = 4 * 1024 * 1024;
 

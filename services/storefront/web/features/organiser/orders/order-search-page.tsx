@@ -1,16 +1,16 @@
 // Orders of the organiser's events: found by order, ticket, seat or the buyer's e-mail; what is asked is in the address.
 import { type FormEvent, useState } from "react";
 import { Link } from "wouter";
-import { dateAndTime, money } from "../../format.js";
-import { Button } from "../../ui/button.js";
-import { Choice, Field } from "../../ui/field.js";
-import { Empty, Notice, Problem, Skeleton } from "../../ui/notice.js";
-import { Title } from "../../ui/page.js";
-import { orderStatusKeys } from "../tickets/whats-left.js";
-import { orderStatuses, type SoldOrder, useFailedRefunds, useOwnEvent, useSoldOrders } from "./organiser-api.js";
-import { ForOrganisers, OrganiserNav } from "./organiser-frame.js";
-import { useChosen } from "./organiser-page.js";
-import { useOrganiserText } from "./organiser-text.js";
+import { dateAndTime, money } from "../../../format.js";
+import { Button } from "../../../ui/button.js";
+import { Choice, Field } from "../../../ui/field.js";
+import { Empty, Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { Title } from "../../../ui/page.js";
+import { orderStatusKeys } from "../../tickets/whats-left.js";
+import { orderStatuses, type SoldOrder, useFailedRefunds, useOwnEvent, useSoldOrders } from "../organiser-api.js";
+import { ForOrganisers, OrganiserNav } from "../organiser-frame.js";
+import { useChosen } from "../organiser-page.js";
+import { useOrganiserText } from "../organiser-text.js";
 
 export function OrderSearchPage() {
   return (

@@ -1,8 +1,15 @@
 // An event as an organiser types it, what is wrong with it and where, and what the API takes. Pure.
 import { type Currency, currencies, digitsOf, type PriceFault, priceFault } from "@onsale/kit/currencies";
 import { readAmount, writeAmount } from "@onsale/kit/money";
-import type { Schemas } from "../../api/client.js";
-import { type Fault, faultKeys, type ReadLayout, readLayout, readWhole, type SectionForm } from "./layout-form.js";
+import type { Schemas } from "../../../api/client.js";
+import {
+  type Fault,
+  faultKeys,
+  type ReadLayout,
+  readLayout,
+  readWhole,
+  type SectionForm,
+} from "../hall/layout-form.js";
 import { isTimeZone, momentOf, wallTime } from "./zoned-time.js";
 
 export type NewEvent = Schemas["NewEvent"];

@@ -1,13 +1,13 @@
 // Cancelling an event for good: it goes off sale, and every order is given back.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { answered, api, newKey } from "../../api/client.js";
-import { Button } from "../../ui/button.js";
-import { Field } from "../../ui/field.js";
-import { Problem } from "../../ui/notice.js";
-import { type OwnEvent, ownEventKey } from "./organiser-api.js";
-import { Confirm } from "./organiser-frame.js";
-import { useOrganiserText } from "./organiser-text.js";
+import { answered, api, newKey } from "../../../api/client.js";
+import { Button } from "../../../ui/button.js";
+import { Field } from "../../../ui/field.js";
+import { Problem } from "../../../ui/notice.js";
+import { type OwnEvent, ownEventKey } from "../organiser-api.js";
+import { Confirm } from "../organiser-frame.js";
+import { useOrganiserText } from "../organiser-text.js";
 
 export function CancelEvent({ event }: { event: OwnEvent }) {
   const text = useOrganiserText();

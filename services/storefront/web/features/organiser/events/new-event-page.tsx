@@ -3,14 +3,27 @@ import { currencies } from "@onsale/kit/currencies";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from "react";
 import { useLocation, useSearchParams } from "wouter";
-import { ApiError, answered, api, newKey } from "../../api/client.js";
-import { serverNow } from "../../api/server-clock.js";
-import { dateAndTime } from "../../format.js";
-import { whenLeft } from "../../session.js";
-import { Button, ButtonLink } from "../../ui/button.js";
-import { Choice, Field } from "../../ui/field.js";
-import { Notice, Problem, Skeleton } from "../../ui/notice.js";
-import { Title } from "../../ui/page.js";
+import { ApiError, answered, api, newKey } from "../../../api/client.js";
+import { serverNow } from "../../../api/server-clock.js";
+import { dateAndTime } from "../../../format.js";
+import { whenLeft } from "../../../session.js";
+import { Button, ButtonLink } from "../../../ui/button.js";
+import { Choice, Field } from "../../../ui/field.js";
+import { Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { Title } from "../../../ui/page.js";
+import { type FaultAt, HallEditor } from "../hall/hall-editor.js";
+import { formOf } from "../hall/layout-form.js";
+import {
+  type OwnEvent,
+  ownEventKey,
+  publishEvent,
+  readOwnEvent,
+  replaceDraft,
+  useDraft,
+  useOwnEvent,
+} from "../organiser-api.js";
+import { ForOrganisers } from "../organiser-frame.js";
+import { capital, faultText, useOrganiserText } from "../organiser-text.js";
 import {
   copyOf,
   differences,
@@ -27,19 +40,6 @@ import {
   wallInDays,
   withTiers,
 } from "./event-form.js";
-import { type FaultAt, HallEditor } from "./hall-editor.js";
-import { formOf } from "./layout-form.js";
-import {
-  type OwnEvent,
-  ownEventKey,
-  publishEvent,
-  readOwnEvent,
-  replaceDraft,
-  useDraft,
-  useOwnEvent,
-} from "./organiser-api.js";
-import { ForOrganisers } from "./organiser-frame.js";
-import { capital, faultText, useOrganiserText } from "./organiser-text.js";
 import { momentOf } from "./zoned-time.js";
 
 /** What was typed so far, for this tab: a reload or a wrong link loses nothing. Of a draft, with what was read of it. */
