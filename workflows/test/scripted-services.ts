@@ -168,6 +168,7 @@ export async function startScriptedServices() {
   const atStripe = {
     payments: [] as StripePayment[],
     asked: [] as string[],
+    pageSize: 2,
     before: async (_cursor: string): Promise<void> => undefined,
   };
 
@@ -247,7 +248,6 @@ export async function startScriptedServices() {
         return found ? [{ payment: found, userId: "", eventId: "", createdAtMs: 0, changedAtMs: 0 }] : [];
       }),
     }),
-    // Two a page.
     listStripePayments: async ({ createdSinceMs, createdBeforeMs, cursor }) => {
       const at = cursor === "" ? 0 : Number(cursor);
       atStripe.asked.push(cursor);
@@ -255,7 +255,8 @@ export async function startScriptedServices() {
       const found = atStripe.payments.filter(
         ({ createdAtMs }) => createdAtMs >= createdSinceMs && createdAtMs < createdBeforeMs,
       );
-      return { payments: found.slice(at, at + 2), nextCursor: at + 2 < found.length ? String(at + 2) : "" };
+      const next = at + atStripe.pageSize;
+      return { payments: found.slice(at, next), nextCursor: next < found.length ? String(next) : "" };
     },
     getDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
     submitDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
@@ -455,6 +456,7 @@ export async function startScriptedServices() {
               amount,
               state,
               kind: outside ? RefundKind.OUTSIDE : RefundKind.RETURN,
+              money: order.seats.slice(0, 1).map(({ seatId }) => ({ seatId, amount })),
             });
         }
         order.disputes = request.disputes;
