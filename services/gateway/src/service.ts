@@ -13,6 +13,7 @@ import { accountRoutes } from "./accounts.js";
 import { createApp } from "./app.js";
 import { type Authenticator, createAuthenticator } from "./authenticate.js";
 import { blockRoutes } from "./blocks.js";
+import { booksRoutes } from "./books.js";
 import { buyRoutes } from "./buy.js";
 import { channelRoutes } from "./channels.js";
 import { createCheckouts } from "./checkouts.js";
@@ -202,6 +203,7 @@ export function apiRoutes({
     }),
     ...orderRoutes({ services, temporal, taskQueue, refundWaitMs: config.REFUND_WAIT_SECONDS * 1000 }),
     ...webhookRoutes({ services, temporal, checkouts, taskQueue }),
+    ...booksRoutes(temporal, taskQueue),
     ...operationRoutes(metrics, ready),
   ];
   return [...routes, ...documentationRoutes(routes)];
