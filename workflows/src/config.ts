@@ -3,7 +3,7 @@ import { address, flag, seconds, wholeNumber } from "@onsale/kit/config";
 import { payloadEncryptionSettings } from "@onsale/kit/payload-encryption";
 import { temporalSettings } from "@onsale/kit/temporal";
 import { z } from "zod";
-import { checkoutTaskQueue } from "./contract.js";
+import { checkoutTaskQueue, usualBooks } from "./contract.js";
 
 export const workerSettings = {
   ...temporalSettings,
@@ -39,6 +39,25 @@ export const workerSettings = {
   ORPHANS_EVERY_SECONDS: wholeNumber.min(0).default(300),
   /** For so long something must stand alone: longer than a checkout lasts, its grace and its undoing included. */
   ORPHANS_AFTER_SECONDS: wholeNumber.min(0).default(900),
+  /** When the books are closed each day, UTC, by a Temporal Schedule that the worker makes if there is none. never: it makes none. */
+  BOOKS_AT: z
+    .string()
+    .regex(/^(([01]\d|2[0-3]):[0-5]\d|never)$/, 'must be a time of day in UTC as "03:10", or never')
+    .default("03:10")
+    .transform((text) => {
+      const [hour = 0, minute = 0] = text.split(":").map(Number);
+      return text === "never" ? undefined : { hour, minute };
+    }),
+  /** So far back each closing of the books looks; more than a day, so that they overlap. 0: at everything. */
+  BOOKS_WINDOW_HOURS: wholeNumber
+    .min(0)
+    .max(100_000)
+    .default(usualBooks.windowMs / 3_600_000),
+  /** What changed in this time may be under way, and is no difference. */
+  BOOKS_SETTLED_SECONDS: wholeNumber
+    .min(0)
+    .max(86_400)
+    .default(usualBooks.settledAfterMs / 1_000),
   /** Longer than the longest step (30 s), so that a stopped worker leaves no step cut off. */
   SHUTDOWN_GRACE_SECONDS: seconds.default(40),
 };

@@ -2,7 +2,7 @@
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { searchAttributes, workflowTypes } from "./contract.js";
-import { checkoutOutcomes, orphanOutcomes, reconcileOutcomes } from "./outcomes.js";
+import { booksOutcomes, checkoutOutcomes, orphanOutcomes, reconcileOutcomes } from "./outcomes.js";
 
 /** A hold, its grace and some undoing are over after this time. 480 divides the checkouts that ended in time from those that did not. */
 const buckets = [1, 5, 15, 60, 180, 300, 480, 900, 3_600];
@@ -19,6 +19,7 @@ export function createEndCounter(metrics: Metrics): CountEnd {
   for (const outcome of checkoutOutcomes) seconds.zero({ type: workflowTypes.checkout, outcome });
   for (const outcome of reconcileOutcomes) seconds.zero({ type: workflowTypes.reconcileInventory, outcome });
   for (const outcome of orphanOutcomes) seconds.zero({ type: workflowTypes.findOrphans, outcome });
+  for (const outcome of booksOutcomes) seconds.zero({ type: workflowTypes.closeBooks, outcome });
   return (type, outcome, took) => seconds.observe({ type, outcome }, took);
 }
 

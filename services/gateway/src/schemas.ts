@@ -40,7 +40,7 @@ const tierId = z
   .regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z, a-z, 0-9, _ and -")
   .meta({ example: "standard" });
 export const time = z.iso.datetime().meta({ description: "UTC, ISO 8601.", example: "2027-05-01T18:00:00.000Z" });
-const timeIn = z
+export const timeIn = z
   .string()
   .max(40)
   .regex(

@@ -28,6 +28,7 @@ import { createRateLimits, guardCodes, type RateLimits } from "./http/rate-limit
 import type { Route } from "./http/route.js";
 import { traceRequests } from "./http/trace-requests.js";
 import { documentationRoutes } from "./openapi/openapi.js";
+import { booksRoutes } from "./operators/books.js";
 import { orderSearchRoutes } from "./orders/order-search.js";
 import { orderRoutes } from "./orders/orders.js";
 import { blockRoutes } from "./organisers/blocks.js";
@@ -202,6 +203,7 @@ export function apiRoutes({
     }),
     ...orderRoutes({ services, temporal, taskQueue, refundWaitMs: config.REFUND_WAIT_SECONDS * 1000 }),
     ...webhookRoutes({ services, temporal, checkouts, taskQueue }),
+    ...booksRoutes(temporal, taskQueue),
     ...operationRoutes(metrics, ready),
   ];
   return [...routes, ...documentationRoutes(routes)];

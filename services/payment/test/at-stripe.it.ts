@@ -350,6 +350,12 @@ describe("the books", () => {
     expect(await ids({ statuses: [PaymentStatus.REFUNDED] })).toEqual([made[1]]);
     expect((await ids()).at(-1)).toBe(made[1]);
     expect(await ids({ changedBeforeMs: since })).toEqual([]);
+    const tombstone = newCheckoutId();
+    await payments.cancel({ checkoutId: tombstone, reason: "abandoned" });
+    const { payments: found } = await payments.findPayments({
+      checkoutIds: [made[0] ?? "", tombstone, "chk_unheard_of"],
+    });
+    expect(found).toEqual([listed.find(({ payment }) => payment?.checkoutId === made[0])]);
     const bad = { changedSinceMs: 0, changedBeforeMs: 0, statuses: [], cursor: "nonsense", limit: 1 };
     expect(await refusalOf(payments.listPayments(bad))).toMatchObject({ code: "REQUEST_INVALID" });
     expect(await refusalOf(payments.listPayments({ ...bad, cursor: "", limit: 501 }))).toMatchObject({

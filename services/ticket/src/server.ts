@@ -84,6 +84,17 @@ export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers
         throw new DomainError("REQUEST_INVALID", `Ask for ${mostAtOnce} orders at most.`);
       return { orders: (await store.ordersWith(checkoutIds)).map(toOrderMessage) };
     },
+    async findTickets({ checkoutIds }) {
+      if (checkoutIds.length > mostAtOnce)
+        throw new DomainError("REQUEST_INVALID", `Ask for the tickets of ${mostAtOnce} checkouts at most.`);
+      const found = await store.ticketsWith(checkoutIds);
+      return {
+        tickets: found.map(({ ticketId, checkoutId, seat: { seatId, amount }, currency, voidedAtMs }) => ({
+          ...{ ticketId, checkoutId, seatId, amount, currency },
+          status: voidedAtMs === undefined ? TicketStatus.VALID : TicketStatus.VOID,
+        })),
+      };
+    },
     async searchOrders({ status, ...wish }) {
       const { entries, nextCursor } = await searchOrders(store, { ...wish, status: statusNamed[status] });
       return { orders: entries.map(toOrderMessage), nextCursor };

@@ -48,6 +48,7 @@ export interface TicketStore {
     page: PageWish,
   ): Promise<readonly { readonly checkoutId: string; readonly issuedAtMs: number }[]>;
   ordersWith(checkoutIds: readonly string[]): Promise<readonly Order[]>;
+  ticketsWith(checkoutIds: readonly string[]): Promise<readonly Ticket[]>;
   /** An event's orders that were made or changed since then; all, with 0. In no order. */
   changedOrders(eventId: string, sinceMs: number): AsyncIterable<Order>;
   /** Orders by their oldest refund in this state, oldest first; one more than the limit. */
@@ -305,6 +306,12 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
         (await orders.find({ _id: { $in: [...checkoutIds] } }).toArray())
           .map(toOrder)
           .filter((order) => order !== undefined),
+      ),
+    ticketsWith: (checkoutIds) =>
+      asked(async () =>
+        (await tickets.find({ checkoutId: { $in: [...checkoutIds] } }).toArray())
+          .map(toTicket)
+          .filter((ticket) => ticket !== undefined),
       ),
     async *changedOrders(eventId, sinceMs) {
       const since = sinceMs > 0 ? { changedAtMs: { $gte: sinceMs } } : {};

@@ -301,6 +301,25 @@ describe("refunds that are under way", () => {
   });
 });
 
+it("finds the tickets of some checkouts, as they are themselves", async () => {
+  const [one, other] = [await buy(2), await buy(1)];
+  await giveBack(one.checkoutId, newId("rfd"), { seatIds: ["S1"] });
+  const found = await tickets.findTickets({ checkoutIds: [one.checkoutId, other.checkoutId, "chk_unheard_of"] });
+  const told = found.tickets.map((ticket) => [ticket.checkoutId, ticket.seatId, ticket.status, ticket.amount]);
+  expect(told.toSorted()).toEqual(
+    [
+      [one.checkoutId, "S1", TicketStatus.VOID, 4_950],
+      [one.checkoutId, "S2", TicketStatus.VALID, 4_950],
+      [other.checkoutId, "S1", TicketStatus.VALID, 4_950],
+    ].toSorted(),
+  );
+  expect(found.tickets.map(({ ticketId }) => ticketId).toSorted()).toEqual(
+    [...one.ticketIds, ...other.ticketIds].toSorted(),
+  );
+  const many = Array.from({ length: 501 }, (_, at) => `chk_${at}`);
+  await expect(tickets.findTickets({ checkoutIds: many })).rejects.toMatchObject({ code: "REQUEST_INVALID" });
+});
+
 describe("an end", () => {
   it("keeps an order from ever being issued, and is never an order", async () => {
     const bought = purchaseOf(newId("chk"), 1);
@@ -312,6 +331,7 @@ describe("an end", () => {
     await expect(reserve(bought.checkoutId, "rfd_1")).rejects.toMatchObject({ code: "ORDER_NOT_FOUND" });
     expect(await ticketsOf(bought.userId)).toEqual([]);
     expect((await tickets.findOrders({ checkoutIds: [bought.checkoutId] })).orders).toEqual([]);
+    expect(await tickets.findTickets({ checkoutIds: [bought.checkoutId] })).toEqual({ tickets: [] });
     const searched = await tickets.searchOrders({
       eventIds: [],
       status: OrderStatus.UNSPECIFIED,

@@ -164,7 +164,7 @@ const refundWords: Readonly<Record<RefundStatus, string | undefined>> = {
 };
 
 /** Stripe's words. */
-const disputeWords: Readonly<Record<DisputeStatus, string>> = {
+export const disputeWords: Readonly<Record<DisputeStatus, string>> = {
   [DisputeStatus.UNSPECIFIED]: "unknown",
   [DisputeStatus.NEEDS_RESPONSE]: "needs_response",
   [DisputeStatus.UNDER_REVIEW]: "under_review",

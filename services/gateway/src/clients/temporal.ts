@@ -58,6 +58,14 @@ export interface Description {
   readonly attributes: Readonly<Record<string, string>>;
 }
 
+export interface Execution {
+  readonly workflowId: string;
+  readonly status: string;
+  readonly startedAtMs: number;
+  /** undefined: it runs. */
+  readonly closedAtMs: number | undefined;
+}
+
 export type Outcome<Result> =
   | { readonly kind: "done"; readonly result: Result }
   /** Taken, and not decided within the wait. */
@@ -319,6 +327,27 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
     async count(query: string): Promise<number> {
       try {
         return (await within(briefMs, () => client.count(query))).count;
+      } catch (error) {
+        throw broken(error);
+      }
+    },
+
+    /** The newest executions that match, as Temporal's visibility store knows: some seconds behind, and only within its retention. */
+    async newest(query: string, most: number): Promise<Execution[]> {
+      try {
+        return await within(briefMs, async () => {
+          const found: Execution[] = [];
+          for await (const { workflowId, status, startTime, closeTime } of client.list({ query, pageSize: most })) {
+            found.push({
+              workflowId,
+              status: status.name,
+              startedAtMs: startTime.getTime(),
+              closedAtMs: closeTime?.getTime(),
+            });
+            if (found.length === most) break;
+          }
+          return found.sort((a, b) => b.startedAtMs - a.startedAtMs);
+        });
       } catch (error) {
         throw broken(error);
       }

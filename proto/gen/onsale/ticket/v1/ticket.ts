@@ -443,6 +443,25 @@ export interface FindOrdersResponse {
   orders: Order[];
 }
 
+export interface FindTicketsRequest {
+  /** At most 500. */
+  checkoutIds: string[];
+}
+
+export interface FindTicketsResponse {
+  tickets: FoundTicket[];
+}
+
+export interface FoundTicket {
+  ticketId: string;
+  checkoutId: string;
+  seatId: string;
+  status: TicketStatus;
+  /** The seat's price. */
+  amount: number;
+  currency: string;
+}
+
 export interface GetVerificationKeysRequest {
 }
 
@@ -2676,6 +2695,231 @@ export const FindOrdersResponse: MessageFns<FindOrdersResponse> = {
   },
 };
 
+function createBaseFindTicketsRequest(): FindTicketsRequest {
+  return { checkoutIds: [] };
+}
+
+export const FindTicketsRequest: MessageFns<FindTicketsRequest> = {
+  encode(message: FindTicketsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.checkoutIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindTicketsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindTicketsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindTicketsRequest>): FindTicketsRequest {
+    return FindTicketsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindTicketsRequest>): FindTicketsRequest {
+    const message = createBaseFindTicketsRequest();
+    message.checkoutIds = object.checkoutIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFindTicketsResponse(): FindTicketsResponse {
+  return { tickets: [] };
+}
+
+export const FindTicketsResponse: MessageFns<FindTicketsResponse> = {
+  encode(message: FindTicketsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tickets) {
+      FoundTicket.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindTicketsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindTicketsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tickets.push(FoundTicket.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindTicketsResponse>): FindTicketsResponse {
+    return FindTicketsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindTicketsResponse>): FindTicketsResponse {
+    const message = createBaseFindTicketsResponse();
+    message.tickets = object.tickets?.map((e) => FoundTicket.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFoundTicket(): FoundTicket {
+  return { ticketId: "", checkoutId: "", seatId: "", status: TicketStatus.UNSPECIFIED, amount: 0, currency: "" };
+}
+
+export const FoundTicket: MessageFns<FoundTicket> = {
+  encode(message: FoundTicket, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticketId !== "") {
+      writer.uint32(10).string(message.ticketId);
+    }
+    if (message.checkoutId !== "") {
+      writer.uint32(18).string(message.checkoutId);
+    }
+    if (message.seatId !== "") {
+      writer.uint32(26).string(message.seatId);
+    }
+    if (message.status !== TicketStatus.UNSPECIFIED) {
+      writer.uint32(32).int32(ticketStatusToNumber(message.status));
+    }
+    if (message.amount !== 0) {
+      writer.uint32(40).int64(message.amount);
+    }
+    if (message.currency !== "") {
+      writer.uint32(50).string(message.currency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FoundTicket {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFoundTicket();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticketId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.seatId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = ticketStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FoundTicket>): FoundTicket {
+    return FoundTicket.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FoundTicket>): FoundTicket {
+    const message = createBaseFoundTicket();
+    message.ticketId = object.ticketId ?? "";
+    message.checkoutId = object.checkoutId ?? "";
+    message.seatId = object.seatId ?? "";
+    message.status = object.status ?? TicketStatus.UNSPECIFIED;
+    message.amount = object.amount ?? 0;
+    message.currency = object.currency ?? "";
+    return message;
+  },
+};
+
 function createBaseGetVerificationKeysRequest(): GetVerificationKeysRequest {
   return {};
 }
@@ -4789,6 +5033,16 @@ export const TicketServiceService = {
     responseSerialize: (value: FindOrdersResponse): Buffer => Buffer.from(FindOrdersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FindOrdersResponse => FindOrdersResponse.decode(value),
   },
+  /** The tickets that there are of these checkouts, whether or not they have orders: for the books. */
+  findTickets: {
+    path: "/onsale.ticket.v1.TicketService/FindTickets" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindTicketsRequest): Buffer => Buffer.from(FindTicketsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindTicketsRequest => FindTicketsRequest.decode(value),
+    responseSerialize: (value: FindTicketsResponse): Buffer => Buffer.from(FindTicketsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindTicketsResponse => FindTicketsResponse.decode(value),
+  },
   /** Orders of these events, or of all, newest first. */
   searchOrders: {
     path: "/onsale.ticket.v1.TicketService/SearchOrders" as const,
@@ -4925,6 +5179,8 @@ export interface TicketServiceServer extends UntypedServiceImplementation {
   getOrder: handleUnaryCall<GetOrderRequest, GetOrderResponse>;
   /** Those of these checkouts that there are, whoever has them. */
   findOrders: handleUnaryCall<FindOrdersRequest, FindOrdersResponse>;
+  /** The tickets that there are of these checkouts, whether or not they have orders: for the books. */
+  findTickets: handleUnaryCall<FindTicketsRequest, FindTicketsResponse>;
   /** Orders of these events, or of all, newest first. */
   searchOrders: handleUnaryCall<SearchOrdersRequest, SearchOrdersResponse>;
   /** What an event has sold so far; some seconds old at most. */
@@ -5071,6 +5327,22 @@ export interface TicketServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FindOrdersResponse) => void,
+  ): ClientUnaryCall;
+  /** The tickets that there are of these checkouts, whether or not they have orders: for the books. */
+  findTickets(
+    request: FindTicketsRequest,
+    callback: (error: ServiceError | null, response: FindTicketsResponse) => void,
+  ): ClientUnaryCall;
+  findTickets(
+    request: FindTicketsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindTicketsResponse) => void,
+  ): ClientUnaryCall;
+  findTickets(
+    request: FindTicketsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindTicketsResponse) => void,
   ): ClientUnaryCall;
   /** Orders of these events, or of all, newest first. */
   searchOrders(

@@ -849,6 +849,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations/books": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the books came to, newest first
+         * @description Each night's, and those that operators asked for, as far as Temporal remembers them.
+         *
+         *     Needs the role operator.
+         */
+        get: operations["listBooks"];
+        put?: never;
+        /**
+         * Close the books now
+         * @description Stripe's payments are compared with payments, orders, tickets and claims. It takes a minute for some ten thousand payments; GET tells when it is done.
+         *
+         *     Needs the role operator.
+         */
+        post: operations["closeBooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1026,6 +1054,126 @@ export interface components {
             blocks: components["schemas"]["Block"][];
             /** @description Seats that the layout blocks. */
             byLayout: string[];
+        };
+        Books: {
+            booksId: string;
+            /** @enum {string} */
+            status: "running" | "closed" | "failed";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            startedAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            closedAt?: string;
+            /** @description With status closed. */
+            result?: {
+                /** @enum {string} */
+                scope: "usual" | "everything" | "chosen";
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                since: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                before: string;
+                /** @description Checkouts. */
+                compared: number;
+                figures: components["schemas"]["BooksFigures"][];
+                /** @description How many findings there are of each cause. */
+                causes: {
+                    [key: string]: number;
+                };
+                /** @description At most 100. */
+                findings: {
+                    cause: string;
+                    /**
+                     * @description Who can mend it.
+                     * @enum {string}
+                     */
+                    who: "itself" | "person" | "stripe";
+                    checkoutId: string;
+                    /** @description A PaymentIntent, a refund, a dispute, or seats. */
+                    about: string[];
+                    /**
+                     * @description At stake; 0: no money is.
+                     * @example 4950
+                     */
+                    amount: number;
+                    /**
+                     * @description ISO 4217.
+                     * @example EUR
+                     */
+                    currency: string;
+                }[];
+                /** @description Differences of checkouts that are under way: left to the next time. */
+                inFlight: {
+                    count: number;
+                    checkoutIds: string[];
+                };
+                /** @description Stripe's payments that name no checkout. */
+                foreign: number;
+            };
+        };
+        /** @description captured = tickets + kept + refunds + disputes + owed + paidElsewhere + setAside + difference. */
+        BooksFigures: {
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            payments: number;
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            captured: number;
+            /** @description What valid tickets cost, less goodwill. */
+            tickets: number;
+            /** @description Of void tickets. Below 0: more went back than was paid. */
+            kept: number;
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            refunds: number;
+            /**
+             * @description Lost to banks.
+             * @example 4950
+             */
+            disputes: number;
+            /**
+             * @description Refunds that banks sent back.
+             * @example 4950
+             */
+            owed: number;
+            /**
+             * @description Refunds that were paid another way than by Stripe.
+             * @example 4950
+             */
+            paidElsewhere: number;
+            /**
+             * @description For refunds that are not at Stripe yet.
+             * @example 4950
+             */
+            setAside: number;
+            /** @description What nothing explains; 0 when there is no finding. */
+            difference: number;
+            /**
+             * @description Of captured: what disputes that are not decided keep.
+             * @example 4950
+             */
+            held: number;
         };
         Channel: {
             channelId: string;
@@ -1299,6 +1447,30 @@ export interface components {
             seats: string[];
             /** @example Camera position */
             reason: string;
+        };
+        NewBooks: {
+            /**
+             * Format: date-time
+             * @description 26 hours before the end, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            since?: string;
+            /**
+             * Format: date-time
+             * @description Some minutes ago, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            before?: string;
+            /**
+             * @description From the first payment on.
+             * @enum {boolean}
+             */
+            everything?: true;
+            /**
+             * @description What changed in the last so many minutes may be under way, and is no difference.
+             * @default 15
+             */
+            settledMinutes: number;
         };
         NewCancellation: {
             /**
@@ -7382,6 +7554,236 @@ export interface operations {
             };
             /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBooks: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The books. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        books: components["schemas"]["Books"][];
+                    };
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    closeBooks: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBooks"];
+            };
+        };
+        responses: {
+            /** @description They are being closed. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        booksId: string;
+                    };
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
