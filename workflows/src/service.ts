@@ -63,6 +63,6 @@ export async function startWorkflows(
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());
-  lifecycle.onStop("counts in Temporal", watchTemporal(worker.count, metrics, log));
+  lifecycle.onStop("counts in Temporal", watchTemporal(worker, metrics, log));
   return { port: 0, ready: () => worker.ready() };
 }

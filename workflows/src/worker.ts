@@ -64,6 +64,11 @@ export interface RunningWorker {
   ready(): Promise<boolean>;
   /** How many workflows a query of Temporal's visibility finds. Rejects while Temporal does not answer. */
   count(query: string): Promise<number>;
+  /**
+   * What the newest workflow of this type, of this worker's task queue, that completed has answered; undefined: none has. Rejects while
+   * Temporal does not answer.
+   */
+  lastResult(workflowType: string): Promise<unknown>;
   /** Takes no more work, and waits for what it has. */
   stop(): Promise<void>;
 }
@@ -147,6 +152,19 @@ export function startWorker(
         connection.workflowService.countWorkflowExecutions({ namespace, query }),
       );
       return Number(found.count);
+    },
+    lastResult: async (workflowType) => {
+      if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
+      const { connection } = current;
+      const { namespace, taskQueue } = settings;
+      const { workflow } = new Client({ connection, namespace, ...converterOf(settings) });
+      const query = `WorkflowType = "${workflowType}" AND TaskQueue = "${taskQueue}" AND ExecutionStatus = "Completed"`;
+      return connection.withDeadline(Date.now() + 10_000, async () => {
+        // Visibility lists the newest first.
+        for await (const { workflowId, runId } of workflow.list({ query, pageSize: 1 }))
+          return workflow.getHandle(workflowId, runId, { followRuns: false }).result();
+        return undefined;
+      });
     },
     stop: async () => {
       stopping.abort();
