@@ -17,6 +17,7 @@ import { buyRoutes } from "./buy.js";
 import { channelRoutes } from "./channels.js";
 import { createCheckouts } from "./checkouts.js";
 import type { gatewaySettings } from "./config.js";
+import { disputeRoutes } from "./disputes.js";
 import { eventRoutes } from "./events.js";
 import { createIdempotency } from "./idempotency.js";
 import { createLiveSeats, liveSeatRoutes } from "./live-seats.js";
@@ -187,6 +188,7 @@ export function apiRoutes({
       temporalUiUrl: config.TEMPORAL_UI_URL,
       log,
     }),
+    ...disputeRoutes({ services, temporal, log }),
     ...channelRoutes(services, guard),
     ...blockRoutes(services),
     ...buyRoutes({

@@ -249,6 +249,31 @@ describe("what Stripe says", () => {
     expect(withoutReservation(pending, "re_1", 50)).toBe(pending);
   });
 
+  it("of money given back there and taken back before a ticket was void: nothing has happened", () => {
+    const pending = said(orderOf(100, 100), "re_1", "pending", { amount: 120 });
+    expect(left(pending)).not.toEqual([100, 100]);
+    const never = said(pending, "re_1", "canceled");
+    expect([never.refunds, left(never), amountFailed(never), statusOf(never)]).toEqual([
+      [],
+      [100, 100],
+      0,
+      "completed",
+    ]);
+    // Told again, or only afterwards.
+    expect(said(never, "re_1", "canceled", { amount: 120 })).toBe(never);
+    // The bank is another matter: whoever gave the money back there wants the buyer to have it.
+    expect(amountFailed(said(pending, "re_1", "failed"))).toBe(120);
+    // Its tickets are sold again by then, so the money is owed.
+    const all = said(orderOf(100), "re_1", "succeeded", { amount: 100 });
+    expect(amountFailed(said(all, "re_1", "canceled"))).toBe(100);
+  });
+
+  it("of what was to pay a failed one, taken back: that one is owed again", () => {
+    const failed = said(given(orderOf(100, 50), "r1", { seatIds: ["S1"] }), "r1", "failed");
+    const never = said(said(failed, "re_1", "pending", { amount: 100 }), "re_1", "canceled");
+    expect([never.refunds.length, refundIn(never, "r1").state, amountFailed(never)]).toEqual([1, "failed", 100]);
+  });
+
   it("of exactly what is owed, given there, pays it", () => {
     const failed = said(given(orderOf(100, 50), "r1", { seatIds: ["S1"] }), "r1", "failed");
     const settled = said(failed, "re_1", "succeeded", { amount: 100 });
