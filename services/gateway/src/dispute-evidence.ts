@@ -43,7 +43,7 @@ export function evidenceOf({ order, buyer, refundableUntilMs, timeline }: Eviden
 
 /** The words, and below them what was bought and what went back: the same for the same words, whenever they are sent. */
 export const answerText = (words: string, order: Order): string =>
-  `${words.replaceAll("\r\n", "\n")}\n\nOrder ${order.checkoutId} of ${iso(order.createdAtMs)}. ${bought(order)}`;
+  `${words}\n\nOrder ${order.checkoutId} of ${iso(order.createdAtMs)}. ${bought(order)}`;
 
 function bought({ event, seats, amount, currency }: Order): string {
   const count = `${seats.length} ticket${seats.length === 1 ? "" : "s"}`;

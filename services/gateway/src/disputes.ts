@@ -197,8 +197,9 @@ function disputeOf({ disputes }: Order, disputeId: string): OrderDispute {
   return dispute;
 }
 
-const isAnswerable = ({ status, evidenceDueMs }: OrderDispute): boolean =>
-  wanted.includes(status) && (evidenceDueMs === 0 || Date.now() < evidenceDueMs);
+/** Stripe's word on an answer comes after the answer. */
+const isAnswerable = ({ status, evidenceDueMs, answeredAtMs }: OrderDispute): boolean =>
+  wanted.includes(status) && answeredAtMs === 0 && (evidenceDueMs === 0 || Date.now() < evidenceDueMs);
 
 /** The last time that the bank asked the buyer to approve the payment, and what came of it. */
 function approvalIn(timeline: readonly Moment[]) {

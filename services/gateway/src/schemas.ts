@@ -20,14 +20,15 @@ export const line = (max: number) =>
     .regex(noControls, "must not have control characters")
     .meta({ pattern: noControls.source });
 
-/** Text of several lines. */
+/** Text of several lines, trimmed. */
 export const paragraphs = (max: number) =>
   z
     .string()
     .trim()
     .min(1, "must not be empty")
     .max(max, `may have at most ${max} characters`)
-    .regex(/^(?:[^\p{Cc}\p{Cs}]|[\t\n\r])*$/u, "must not have control characters besides line breaks");
+    .regex(noControlsButLines, "must not have control characters but line breaks")
+    .meta({ pattern: noControlsButLines.source });
 export const idParam = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
 export const accountParams = z.strictObject({ accountId: idParam });
 export const eventParams = z.strictObject({ eventId: idParam });

@@ -166,7 +166,7 @@ test("of another's event, or none of this order, are not there; nothing is sent 
 });
 
 test("that are decided, or past their day, say that they take no answer", async () => {
-  for (const over of [{ status: "won" }, { status: "under_review" }, { evidenceDueMs: 1 }]) {
+  for (const over of [{ status: "won" }, { status: "under_review" }, { evidenceDueMs: 1 }, { answeredAtMs: 1 }]) {
     there({ dispute: aDispute(over) });
     expect((await gateway.get(path(), { token: organiser })).body.answerable, JSON.stringify(over)).toBe(false);
   }

@@ -39,6 +39,7 @@ const BlocksPage = lazy(async () => ({ default: (await import("./features/organi
 const OrderSearchPage = lazy(async () => ({
   default: (await import("./features/organiser/order-search-page.js")).OrderSearchPage,
 }));
+const DisputePage = lazy(async () => ({ default: (await import("./features/organiser/dispute-page.js")).DisputePage }));
 const OrderPage = lazy(async () => ({ default: (await import("./features/organiser/order-page.js")).OrderPage }));
 
 export function App() {
@@ -70,6 +71,9 @@ export function App() {
             <Route path="/organiser/orders" component={OrderSearchPage} />
             <Route path="/organiser/orders/:checkoutId">
               {({ checkoutId }) => <OrderPage checkoutId={checkoutId} />}
+            </Route>
+            <Route path="/organiser/orders/:checkoutId/disputes/:disputeId">
+              {({ checkoutId, disputeId }) => <DisputePage checkoutId={checkoutId} disputeId={disputeId} />}
             </Route>
             <Route component={NotFound} />
           </Switch>

@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type RefundWish, withClosed, withoutReservation, withPaid, withReservation } from "./refunds.js";
-import { type StripesWord, withStripesWord } from "./stripes-word.js";
+import { type StripesWord, withAnswer, withStripesWord } from "./stripes-word.js";
 import {
   amountClosed,
   amountFailed,
@@ -288,6 +288,18 @@ describe("what Stripe says", () => {
     expect(said(orderOf(100), "rfd_1", "failed", { amount: 100 }).refunds).toEqual([]);
     const told = withPaid(lost, { refundId: "rfd_1", seatIds: ["S1"], amount: 100 }, 50);
     expect(told.ok && refundIn(told.order, "rfd_1")).toMatchObject({ kind: "return", seatIds: ["S1"], amount: 100 });
+  });
+
+  it("of a dispute that was answered keeps who did, until the bank asks again", () => {
+    const inquiry = withAnswer(disputed(orderOf(100), "warning_needs_response"), "dp_1", "acc_org", 45);
+    if (!inquiry) throw new Error("it is there");
+    expect(withAnswer(inquiry, "dp_1", "acc_other", 46)).toBe(inquiry);
+    expect(withAnswer(inquiry, "dp_2", "acc_org", 46)).toBeUndefined();
+    const reviewed = disputed(inquiry, "warning_under_review");
+    expect(reviewed.disputes).toMatchObject([
+      { status: "warning_under_review", answeredAtMs: 45, answeredBy: "acc_org" },
+    ]);
+    expect(disputed(reviewed, "needs_response").disputes[0]?.answeredAtMs).toBeUndefined();
   });
 
   it("of a dispute: a flag while it is open, and once it is lost the money, and the tickets if that was all", () => {

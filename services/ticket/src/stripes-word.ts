@@ -125,15 +125,18 @@ function withDispute(order: Order, said: Dispute, nowMs: number): Order {
   const stage = stageOf(said.status);
   if (stage < 0 || (known && (stage < stageOf(known.status) || isSame(known, said) || isDecided(known)))) return order;
   const disputes = known
-    ? order.disputes.map((dispute) => (dispute === known ? { ...said, ...answerOf(known) } : dispute))
+    ? order.disputes.map((dispute) => (dispute === known ? { ...said, ...answerOf(known, said) } : dispute))
     : [...order.disputes, said];
   const told = { ...order, disputes };
   return said.status === "lost" ? withLost(told, said, nowMs) : told;
 }
 
-/** What Stripe does not know of a dispute. */
-const answerOf = ({ answeredAtMs, answeredBy }: Dispute): Pick<Dispute, "answeredAtMs" | "answeredBy"> =>
-  answeredAtMs === undefined ? {} : { answeredAtMs, answeredBy };
+/** What Stripe does not know of a dispute. An inquiry that became a chargeback wants another answer. */
+function answerOf(known: Dispute, said: Dispute): Pick<Dispute, "answeredAtMs" | "answeredBy"> {
+  const { status, answeredAtMs, answeredBy } = known;
+  const asksAgain = said.status === "needs_response" && status !== said.status;
+  return answeredAtMs === undefined || asksAgain ? {} : { answeredAtMs, answeredBy };
+}
 
 /** The order once somebody has answered the bank; the first who is told stands. Undefined: it has no such dispute. */
 export function withAnswer(order: Order, disputeId: string, answeredBy: string, nowMs: number): Order | undefined {

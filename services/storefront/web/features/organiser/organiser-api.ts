@@ -9,6 +9,7 @@ export type OwnEvent = Schemas["OwnEvent"] & {
 export type Sales = Schemas["Sales"];
 export type SoldOrder = Schemas["SoldOrder"];
 export type OrderWithTimeline = Schemas["OrderWithTimeline"];
+export type DisputeEvidence = Schemas["DisputeEvidence"];
 export type Channel = Schemas["Channel"];
 export type Block = Schemas["Block"];
 
@@ -141,6 +142,35 @@ export function useFailedRefunds(eventId: string) {
         api.GET("/v1/organiser/refunds", {
           signal,
           params: { query: { state: "failed", limit: 20, ...(eventId ? { eventId } : {}) } },
+        }),
+      ),
+    staleTime: 2_000,
+  });
+}
+
+/** Disputes that the bank has not decided, the first that wants an answer first: the first page. */
+export function useOpenDisputes(eventId: string) {
+  return useQuery({
+    queryKey: ["organiser", "disputes", eventId],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/v1/organiser/disputes", {
+          signal,
+          params: { query: { state: "open", limit: 20, ...(eventId ? { eventId } : {}) } },
+        }),
+      ),
+    staleTime: 2_000,
+  });
+}
+
+export function useDisputeEvidence(checkoutId: string, disputeId: string) {
+  return useQuery({
+    queryKey: ["organiser", "dispute", checkoutId, disputeId],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/v1/orders/{checkoutId}/disputes/{disputeId}/evidence", {
+          signal,
+          params: { path: { checkoutId, disputeId } },
         }),
       ),
     staleTime: 2_000,
