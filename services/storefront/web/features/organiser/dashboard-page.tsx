@@ -17,6 +17,7 @@ import { useDraftSeats } from "./hall-preview.js";
 import { type OwnEvent, publishEvent, type Sales, useOwnEvent, useSales } from "./organiser-api.js";
 import { Confirm, EventNav, ForOrganisers, StatusMark } from "./organiser-frame.js";
 import { useOrganiserText } from "./organiser-text.js";
+import { WaitsForYou } from "./waits-for-you.js";
 
 export function DashboardPage({ eventId }: { eventId: string }) {
   return (
@@ -210,6 +211,7 @@ function Sale({ event }: { event: OwnEvent }) {
           />
         </Notice>
       ) : undefined}
+      <WaitsForYou eventId={event.eventId} />
       {sales.data ? (
         <Figures event={event} sales={sales.data} stale={sales.isError} />
       ) : sales.isError ? (

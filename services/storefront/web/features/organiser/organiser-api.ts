@@ -17,6 +17,8 @@ export const eventStatuses = ["draft", "published", "cancelled"] as const;
 export const orderStatuses = ["completed", "partially_refunded", "refunded", "voided"] as const;
 
 const salesEveryMs = 4_000;
+/** What needs somebody comes from banks: days later, mostly. */
+const waitingEveryMs = 15_000;
 
 export const isOneOf = <Name extends string>(names: readonly Name[], text: string): text is Name =>
   (names as readonly string[]).includes(text);
@@ -145,6 +147,7 @@ export function useFailedRefunds(eventId: string) {
         }),
       ),
     staleTime: 2_000,
+    refetchInterval: waitingEveryMs,
   });
 }
 
@@ -160,6 +163,7 @@ export function useOpenDisputes(eventId: string) {
         }),
       ),
     staleTime: 2_000,
+    refetchInterval: waitingEveryMs,
   });
 }
 
