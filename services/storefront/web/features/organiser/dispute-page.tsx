@@ -39,8 +39,17 @@ function Loaded({ checkoutId, disputeId }: Which) {
         <>
           <Standing evidence={found.data} />
           <Known evidence={found.data} />
-          <Fields id="sends" title={text("disputeSends")} fields={found.data.draft} hint={text("disputeSendsHint")} />
-          {found.data.answerable ? <Answer evidence={found.data} /> : undefined}
+          {found.data.answerable ? (
+            <>
+              <Fields
+                id="sends"
+                title={text("disputeSends")}
+                fields={found.data.draft}
+                hint={text("disputeSendsHint")}
+              />
+              <Answer evidence={found.data} />
+            </>
+          ) : undefined}
           <Fields id="there" title={text("disputeThere")} fields={found.data.atBank ?? {}} />
         </>
       ) : (
@@ -69,8 +78,11 @@ function Standing({ evidence: { dispute, answerable, event, bought } }: { eviden
       {answerable && evidenceDueAt ? (
         <p className="font-semibold">{text("disputeDue", { date: at(evidenceDueAt) })}</p>
       ) : undefined}
-      {answeredAt ? <p>{text("disputeAnswered", { date: at(answeredAt) })}</p> : undefined}
-      <p className="mt-2">{text(answerable ? "disputeIntro" : "disputeClosed")}</p>
+      {answeredAt ? (
+        <p>{text("disputeAnswered", { date: at(answeredAt) })}</p>
+      ) : (
+        <p className="mt-2">{text(answerable ? "disputeIntro" : "disputeClosed")}</p>
+      )}
     </Notice>
   );
 }

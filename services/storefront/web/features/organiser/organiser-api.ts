@@ -178,6 +178,9 @@ export function useDisputeEvidence(checkoutId: string, disputeId: string) {
         }),
       ),
     staleTime: 2_000,
+    // Stripe's word on an answer comes some moments after it.
+    refetchInterval: ({ state: { data } }) =>
+      data?.dispute.answeredAt && data.dispute.status.endsWith("needs_response") ? salesEveryMs : false,
   });
 }
 

@@ -43,7 +43,13 @@ function Disputed({ eventId }: { eventId: string }) {
     <Notice tone="warn" title={text("disputesWaiting")}>
       <ul className="grid gap-1">
         {disputes.map(
-          ({ checkoutId, currency, event, buyer, dispute: { disputeId, amount, status, evidenceDueAt } }) => (
+          ({
+            checkoutId,
+            currency,
+            event,
+            buyer,
+            dispute: { disputeId, amount, status, evidenceDueAt, answeredAt },
+          }) => (
             <li key={disputeId}>
               <Link
                 href={`/organiser/orders/${checkoutId}/disputes/${disputeId}`}
@@ -52,7 +58,7 @@ function Disputed({ eventId }: { eventId: string }) {
                 {buyer.email ?? buyer.accountId}
               </Link>
               {` · ${event.name} · ${money(amount, currency, text.locale)} · `}
-              {evidenceDueAt && status.endsWith("needs_response") ? (
+              {evidenceDueAt && !answeredAt && status.endsWith("needs_response") ? (
                 <strong>{text("disputeBy", { date: dateAndTime(evidenceDueAt, event.timeZone, text.locale) })}</strong>
               ) : (
                 text("disputeAtBank")
