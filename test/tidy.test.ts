@@ -136,8 +136,8 @@ describe("import walls", () => {
   it("each store's client is imported by one file of a service", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
-      ioredis: /^(services\/[^/]+\/src\/valkey|kit\/src\/redis)\.ts$/,
-      stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
+      ioredis: /^(services\/[^/]+\/src\/(clients\/)?valkey|kit\/src\/redis(-servers)?)\.ts$/,
+      stripe: /^services\/[^/]+\/src\/stripe(-line|-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>
       imports.filter((name) => owners[name] && !owners[name].test(path)).map((name) => `${path} imports ${name}`),
@@ -173,7 +173,7 @@ describe("names", () => {
 
   it("are kebab-case in the code", () => {
     const odd = sources.filter(
-      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
+      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config|d))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
     );
     expect(odd.map(({ path }) => path)).toEqual([]);
   });

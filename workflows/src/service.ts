@@ -1,7 +1,7 @@
 // The worker's composition: clients of the services, the activities made of them, and the worker that runs both.
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { payloadEncryption } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
 import { temporalConnection } from "@onsale/kit/temporal";

@@ -1,7 +1,7 @@
 // Stand-ins for the inventory, payment and ticket services, which others own: real gRPC, a small truthful model of each,
 // and a script by which a test makes single calls fail, hang or answer otherwise.
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import { createGrpcServer } from "@onsale/kit/grpc";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { CatalogServiceService, Event as EventMessage } from "@onsale/proto/inventory/v1/catalog";

@@ -2,7 +2,7 @@
 import { currencies, mostInAny, priceFault } from "@onsale/kit/currencies";
 import { tellPriceFault } from "@onsale/kit/money";
 import { z } from "zod";
-import { roles } from "./authenticate.js";
+import { roles } from "./http/authenticate.js";
 
 // ---- what fields are made of
 

@@ -1,7 +1,8 @@
 // Seats in Valkey: the connection, the keys, and the scripts of scripts.ts with typed answers.
 import type { Logger } from "@onsale/kit/log";
-import { openRedis, openRedisServers, type RedisServer } from "@onsale/kit/redis";
+import { openRedis } from "@onsale/kit/redis";
 import { refusalTeller, serverRefusal, serverUnavailable } from "@onsale/kit/redis-refusals";
+import { openRedisServers, type RedisServer } from "@onsale/kit/redis-servers";
 import type { ChainableCommander, Redis } from "ioredis";
 import { type Run, type SectionPlan, writeRuns } from "./layout.js";
 import { scripts } from "./scripts.js";

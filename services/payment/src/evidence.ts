@@ -8,7 +8,8 @@ import { type DisputeSnapshot, decideEvidence, type Evidence, evidenceChange } f
 import { contended, createTurns, type Ledger, outcomeUnknown, whileBusy } from "./ledger.js";
 import { type PaymentRecord, stripeKey } from "./payments.js";
 import type { Store } from "./store.js";
-import type { Answer, Call, StripeApi } from "./stripe.js";
+import type { StripeApi } from "./stripe.js";
+import type { Answer, Call } from "./stripe-line.js";
 
 const maxTurns = 5;
 

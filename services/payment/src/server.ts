@@ -1,7 +1,7 @@
 // Transport only: gRPC messages in and out, checked before a use case sees them.
 import { chargeFault, currencies, mostInAny } from "@onsale/kit/currencies";
 import { DomainError } from "@onsale/kit/errors";
-import type { CallContext, ServiceHandlers } from "@onsale/kit/grpc";
+import type { CallContext, ServiceHandlers } from "@onsale/kit/grpc-server";
 import { tellPriceFault } from "@onsale/kit/money";
 import {
   type Dispute,

@@ -1,6 +1,6 @@
 // The ticket service's gRPC methods: decode, call the use case, encode.
 import { DomainError } from "@onsale/kit/errors";
-import type { ServiceHandlers } from "@onsale/kit/grpc";
+import type { ServiceHandlers } from "@onsale/kit/grpc-server";
 import type { KeyRing } from "@onsale/kit/signing-keys";
 import {
   type OrderDispute,

@@ -1,6 +1,6 @@
 // Refunds over gRPC on the real store: what is raced for, what Stripe says, what waits for somebody, and ends that exclude orders.
 import { randomUUID } from "node:crypto";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { createContext } from "@onsale/kit/process";
 import {
   OrderStatus,

@@ -1,7 +1,7 @@
 // The steps at Stripe, through the payment service.
 
 import { DomainError } from "@onsale/kit/errors";
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import {
   DisputeStatus,
   type Payment,

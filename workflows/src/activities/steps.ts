@@ -1,5 +1,5 @@
 // The activities: each step of a workflow as one gRPC call to the service that owns it, and nothing more.
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import type { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
