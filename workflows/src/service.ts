@@ -69,7 +69,7 @@ export async function startWorkflows(
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());
-  lifecycle.onStop("counts in Temporal", watchTemporal(worker.count, metrics, log));
+  lifecycle.onStop("counts in Temporal", watchTemporal(worker, metrics, log));
   lifecycle.onStop("gauges of the books", watchBooks(worker.lastBooks, metrics, log));
   return { port: 0, ready: () => worker.ready() };
 }

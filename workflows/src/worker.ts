@@ -72,6 +72,11 @@ export interface RunningWorker {
   count(query: string): Promise<number>;
   /** What the books came to the last time, of their usual time or of everything; undefined: nobody wants them closed. */
   lastBooks(): Promise<ClosedBooks | undefined>;
+  /**
+   * What the newest workflow of this type, of this worker's task queue, that completed has answered; undefined: none has. Rejects while
+   * Temporal does not answer.
+   */
+  lastResult(workflowType: string): Promise<unknown>;
   /** Takes no more work, and waits for what it has. */
   stop(): Promise<void>;
 }
@@ -161,6 +166,19 @@ export function startWorker(
       const { connection } = current;
       const client = new Client({ connection, namespace: settings.namespace, ...converterOf(settings) });
       return connection.withDeadline(Date.now() + 10_000, () => lastBooks(client, settings.taskQueue));
+    },
+    lastResult: async (workflowType) => {
+      if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
+      const { connection } = current;
+      const { namespace, taskQueue } = settings;
+      const { workflow } = new Client({ connection, namespace, ...converterOf(settings) });
+      const query = `WorkflowType = "${workflowType}" AND TaskQueue = "${taskQueue}" AND ExecutionStatus = "Completed"`;
+      return connection.withDeadline(Date.now() + 10_000, async () => {
+        // Visibility lists the newest first.
+        for await (const { workflowId, runId } of workflow.list({ query, pageSize: 1 }))
+          return workflow.getHandle(workflowId, runId, { followRuns: false }).result();
+        return undefined;
+      });
     },
     stop: async () => {
       stopping.abort();

@@ -475,6 +475,8 @@ export async function startScriptedServices() {
       refunds: orphanage.refunds.filter((one) => one.state === state).map(({ listed }) => listed),
       nextCursor: "",
     }),
+    listDisputes: noCall,
+    recordDisputeAnswer: noCall,
     listChangedOrders: async ({ changedSinceMs, changedBeforeMs }) => ({
       orders: orphanage.changedOrders
         .filter(({ atMs }) => atMs >= changedSinceMs && atMs < changedBeforeMs)

@@ -29,6 +29,7 @@ import type { Route } from "./http/route.js";
 import { traceRequests } from "./http/trace-requests.js";
 import { documentationRoutes } from "./openapi/openapi.js";
 import { booksRoutes } from "./operators/books.js";
+import { disputeRoutes } from "./orders/disputes.js";
 import { orderSearchRoutes } from "./orders/order-search.js";
 import { orderRoutes } from "./orders/orders.js";
 import { blockRoutes } from "./organisers/blocks.js";
@@ -188,6 +189,7 @@ export function apiRoutes({
       temporalUiUrl: config.TEMPORAL_UI_URL,
       log,
     }),
+    ...disputeRoutes({ services, temporal, log }),
     ...channelRoutes(services, guard),
     ...blockRoutes(services),
     ...buyRoutes({

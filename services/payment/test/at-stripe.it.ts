@@ -215,7 +215,7 @@ describe("a dispute", () => {
       service_date: "2027-03-01",
     });
     expect(await refusalOf(give({ product_description: "Three seats" }, true))).toMatchObject({
-      code: "PAYMENT_STATE_CONFLICT",
+      code: "DISPUTE_CLOSED",
     });
   });
 
@@ -248,7 +248,7 @@ describe("a dispute", () => {
       [one.checkoutId, "du_none"],
       [newCheckoutId(), one.disputeId],
     ] as const) {
-      const notFound = { code: "PAYMENT_NOT_FOUND" };
+      const notFound = { code: "DISPUTE_NOT_FOUND" };
       expect(await refusalOf(payments.submitDisputeEvidence({ checkoutId, disputeId, ...ask }))).toMatchObject(
         notFound,
       );

@@ -44,6 +44,9 @@ const OrderSearchPage = lazy(async () => ({
 const OrderPage = lazy(async () => ({
   default: (await import("./features/organiser/orders/order-page.js")).OrderPage,
 }));
+const DisputePage = lazy(async () => ({
+  default: (await import("./features/organiser/orders/dispute-page.js")).DisputePage,
+}));
 
 export function App() {
   const [page] = useLocation();
@@ -74,6 +77,9 @@ export function App() {
             <Route path="/organiser/orders" component={OrderSearchPage} />
             <Route path="/organiser/orders/:checkoutId">
               {({ checkoutId }) => <OrderPage checkoutId={checkoutId} />}
+            </Route>
+            <Route path="/organiser/orders/:checkoutId/disputes/:disputeId">
+              {({ checkoutId, disputeId }) => <DisputePage checkoutId={checkoutId} disputeId={disputeId} />}
             </Route>
             <Route component={NotFound} />
           </Switch>

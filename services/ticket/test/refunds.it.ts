@@ -265,6 +265,7 @@ describe("what Stripe says", () => {
       reason: "fraudulent",
       createdAtMs: nowMs,
       evidenceDueMs: nowMs + 9,
+      ...{ answeredAtMs: 0, answeredBy: "" },
     };
     const flags = async () => (await ticketsOf(userId)).map(({ disputed }) => disputed);
     await record(checkoutId, [], { disputes: [{ ...dispute, status: "needs_response" }] });
@@ -274,6 +275,51 @@ describe("what Stripe says", () => {
     expect(lost.voidSeatIds).toEqual(["S2"]);
     expect(lost.order).toMatchObject({ status: OrderStatus.REFUNDED });
     expect(await flags()).toEqual([false, false]);
+  });
+});
+
+describe("disputes", () => {
+  it("are listed while they are open, the first that wants an answer first, and then among the decided", async () => {
+    const eventId = newId("evt");
+    const [one, two, three] = [await buy(1, eventId), await buy(1, eventId, 2), await buy(1, eventId, 3)];
+    const dispute = (disputeId: string, status: string, evidenceDueMs: number) => ({
+      ...{ disputeId, status, evidenceDueMs, amount: 4950, reason: "fraudulent", createdAtMs: nowMs },
+      ...{ answeredAtMs: 0, answeredBy: "" },
+    });
+    const due = nowMs + 1_000_000;
+    await record(one.checkoutId, [], { disputes: [dispute("dp_late", "needs_response", due + 9)] });
+    await record(two.checkoutId, [], { disputes: [dispute("dp_soon", "needs_response", due)] });
+    await record(three.checkoutId, [], { disputes: [dispute("dp_won", "won", due - 9)] });
+    const list = (over = {}) =>
+      tickets.listDisputes({ decided: false, cursor: "", limit: 0, eventIds: [eventId], ...over });
+    const ids = async (over = {}) => (await list(over)).disputes.map((one) => one.dispute?.disputeId);
+    expect(await ids()).toEqual(["dp_soon", "dp_late"]);
+    expect(await ids({ decided: true })).toEqual(["dp_won"]);
+    expect(await ids({ eventIds: [newId("evt")] })).toEqual([]);
+    expect(await ids({ eventIds: [] })).toEqual(expect.arrayContaining(["dp_soon", "dp_late"]));
+    const page = await list({ limit: 1 });
+    expect(page.disputes).toMatchObject([
+      { checkoutId: two.checkoutId, userId: two.userId, event: { eventId }, currency: "EUR" },
+    ]);
+    expect(await ids({ limit: 1, cursor: page.nextCursor })).toEqual(["dp_late"]);
+
+    const answer = { checkoutId: two.checkoutId, disputeId: "dp_soon", answeredBy: "acc_org" };
+    const { order } = await tickets.recordDisputeAnswer(answer);
+    expect(order?.disputes).toMatchObject([{ answeredBy: "acc_org", answeredAtMs: nowMs }]);
+    nowMs += 10;
+    expect((await tickets.recordDisputeAnswer({ ...answer, answeredBy: "acc_other" })).order).toEqual(order);
+    await expect(tickets.recordDisputeAnswer({ ...answer, disputeId: "dp_none" })).rejects.toMatchObject({
+      code: "DISPUTE_NOT_FOUND",
+    });
+    await expect(tickets.recordDisputeAnswer({ ...answer, answeredBy: "" })).rejects.toMatchObject({
+      code: "REQUEST_INVALID",
+    });
+    // Stripe's word comes later, and does not know who it was.
+    const after = await record(two.checkoutId, [], { disputes: [dispute("dp_soon", "under_review", due)] });
+    expect(after.order?.disputes).toMatchObject([{ status: "under_review", answeredBy: "acc_org" }]);
+    await record(two.checkoutId, [], { disputes: [dispute("dp_soon", "won", due)] });
+    expect(await ids()).toEqual(["dp_late"]);
+    expect((await ids({ decided: true })).sort()).toEqual(["dp_soon", "dp_won"]);
   });
 });
 

@@ -112,7 +112,7 @@ export function paymentSteps(
                 const status = refundWords[refund.status];
                 return status === undefined ? [] : [{ ...refund, status }];
               }),
-              disputes: disputes.map((dispute): OrderDispute => dispute),
+              disputes: disputes.map((dispute): OrderDispute => ({ ...dispute, answeredAtMs: 0, answeredBy: "" })),
             },
             options,
           )

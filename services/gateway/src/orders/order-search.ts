@@ -1,123 +1,25 @@
 // Routes by which organisers and operators find orders and see what happened to one.
-import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc-client";
-import type { Logger } from "@onsale/kit/log";
-import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import { type Payment, PaymentStatus } from "@onsale/proto/payment/v1/payment";
-import { type Order, OrderStatus, RefundState, type SearchOrdersRequest } from "@onsale/proto/ticket/v1/ticket";
+import { OrderStatus, RefundState, type SearchOrdersRequest } from "@onsale/proto/ticket/v1/ticket";
 import { checkoutWorkflowId } from "@onsale/workflows/contract";
-import type { Services } from "../clients/services.js";
-import type { HistoryEvent, Temporal } from "../clients/temporal.js";
-import type { Identity } from "../http/authenticate.js";
 import { type Route, route } from "../http/route.js";
-import { askerOf, ownedEvent } from "../organisers/organiser.js";
 import * as own from "../organisers/schemas.js";
 import * as schema from "../schemas.js";
-import { askerOfRefund, orderFor, shownOrderFields, shownRefund } from "./orders.js";
+import { askerOfRefund, orderFor, shownRefund } from "./orders.js";
+import { eventIdOf, mostEvents, type SoldOrderParts, shownBuyer, soldOrders } from "./sold-orders.js";
 import { type Moment, timelineOf } from "./timeline.js";
 
-export interface OrderSearchDependencies {
-  readonly services: Services;
-  readonly temporal: Temporal;
+export interface OrderSearchDependencies extends SoldOrderParts {
   readonly namespace: string;
   readonly temporalUiUrl: string | undefined;
-  readonly log: Logger;
 }
 
 const tag = "organisers";
 const forOrganisers = { access: "account", roles: ["organiser", "operator"], limits: "by caller" } as const;
-/** An organiser's newest: older events' orders are found by naming the event. */
-const mostEvents = 500;
-
-interface Buyer {
-  readonly email: string;
-  readonly name: string;
-}
-
 export function orderSearchRoutes(dependencies: OrderSearchDependencies): Route[] {
-  const { services, temporal, namespace, temporalUiUrl, log } = dependencies;
-  const { account, catalog, payment, ticket } = services;
-
-  /** Whose orders may be seen: those of this event, if it is one's own; else of one's newest events. None: of all. */
-  async function eventsSeen(
-    eventId: string | undefined,
-    identity: Identity,
-    named: boolean,
-    options: CallOptions,
-  ): Promise<string[] | "none"> {
-    const organiserId = askerOf(identity);
-    if (eventId !== undefined) return [(await ownedEvent(services, eventId, identity, options)).event.eventId];
-    if (organiserId === "" && !named) return [];
-    const { events } = await catalog.listEvents(
-      { organiserId, status: EventStatus.UNSPECIFIED, query: "", cursor: "", limit: mostEvents },
-      options,
-    );
-    return events.length === 0 ? "none" : events.map((event) => event.eventId);
-  }
-
-  /** Whose events these are, by event: one's own, or, for an operator, as the catalog says; nobody's while it can't be asked. */
-  async function organisersOf(
-    eventIds: readonly string[],
-    identity: Identity,
-    options: CallOptions,
-  ): Promise<(eventId: string) => string | undefined> {
-    if (!identity.roles.includes("operator")) return () => identity.accountId;
-    if (eventIds.length === 0) return () => undefined;
-    try {
-      const { events } = await catalog.getEvents({ eventIds: [...new Set(eventIds)] }, options);
-      const known = new Map(events.map(({ eventId, organiserId }) => [eventId, organiserId]));
-      return (eventId) => known.get(eventId);
-    } catch (error) {
-      if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
-      return () => undefined;
-    }
-  }
-
-  /** Who they are, by account id; nobody while accounts can't be asked: orders are shown all the same. */
-  async function buyersOf(
-    orders: readonly Pick<Order, "userId">[],
-    options: CallOptions,
-  ): Promise<ReadonlyMap<string, Buyer>> {
-    const accountIds = [...new Set(orders.map(({ userId }) => userId))];
-    if (accountIds.length === 0) return new Map();
-    try {
-      const { accounts } = await account.findAccounts({ accountIds, email: "" }, options);
-      return new Map(accounts.map((one) => [one.accountId, one]));
-    } catch (error) {
-      if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
-      log.warn({ err: error }, "buyers can't be looked up now; their orders are shown without");
-      return new Map();
-    }
-  }
-
-  const shownBuyer = (userId: string, buyers: ReadonlyMap<string, Buyer>) => {
-    const found = buyers.get(userId);
-    return { accountId: userId, ...(found && { email: found.email, name: found.name }) };
-  };
-  const shownSold = (order: Order, buyers: ReadonlyMap<string, Buyer>, organiserId: string | undefined) => ({
-    ...shownOrderFields(order, { organiserId, reasons: true }),
-    buyer: shownBuyer(order.userId, buyers),
-  });
-
-  /** Absent while payments can't be asked. */
-  async function paymentOf(checkoutId: string, options: CallOptions): Promise<Payment | undefined> {
-    try {
-      return (await payment.getPayment({ checkoutId, refresh: false }, options)).payment;
-    } catch (err) {
-      log.warn({ err, checkoutId }, "the payment of an order can't be looked up now");
-      return undefined;
-    }
-  }
-
-  /** Undefined when Temporal has forgotten it, or can't be asked. */
-  async function historyOf(checkoutId: string): Promise<HistoryEvent[] | undefined> {
-    try {
-      return await temporal.history(checkoutWorkflowId(checkoutId));
-    } catch (err) {
-      log.warn({ err, checkoutId }, "the history of a checkout can't be read now");
-      return undefined;
-    }
-  }
+  const { services, namespace, temporalUiUrl } = dependencies;
+  const { account, ticket } = services;
+  const { eventsSeen, organisersOf, buyersOf, shownSold, paymentOf, historyOf } = soldOrders(dependencies);
 
   return [
     route(
@@ -284,11 +186,9 @@ const statusNamed = {
 
 const refundStates = { failed: RefundState.FAILED, pending: RefundState.PENDING } as const;
 
-const eventIdOf = ({ event }: Order): string => event?.eventId ?? "";
+export const shownMoment = ({ atMs, ...moment }: Moment) => ({ at: new Date(atMs).toISOString(), ...moment });
 
-const shownMoment = ({ atMs, ...moment }: Moment) => ({ at: new Date(atMs).toISOString(), ...moment });
-
-const shownPayment = ({ paymentIntentId, status, amountCaptured, amountRefunded }: Payment) => ({
+export const shownPayment = ({ paymentIntentId, status, amountCaptured, amountRefunded }: Payment) => ({
   reference: paymentIntentId,
   status: paymentStatusNames[status],
   captured: amountCaptured,

@@ -5,6 +5,7 @@ import { derivedId } from "@onsale/kit/ids";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import {
   type Order,
+  type OrderDispute,
   type OrderRefund,
   OrderStatus,
   RefundKind,
@@ -396,7 +397,7 @@ function checkWish({ seats, amount, kind = "return", reason, insteadOf }: z.outp
   if (kind !== "return" && reason === undefined) refuse("Say why: the reason stands on the order.");
 }
 
-function shownTicketEvent(event: TicketEvent | undefined) {
+export function shownTicketEvent(event: TicketEvent | undefined) {
   if (!event) throw new Error("the ticket service answered without an event");
   const { eventId, name, startsAtMs, venueName, city, timeZone } = event;
   return { eventId, name, startsAt: new Date(startsAtMs).toISOString(), venue: venueName, city, timeZone };
@@ -432,7 +433,7 @@ function shownOrder(order: Order, events: ReadonlyMap<string, OrderedEvent>) {
 }
 
 /** Those of refunds under way are not void yet. */
-const voidSeatIds = ({ refunds }: Order): string[] => [
+export const voidSeatIds = ({ refunds }: Order): string[] => [
   ...new Set(refunds.filter(({ state }) => state !== RefundState.PENDING).flatMap(({ seatIds }) => seatIds)),
 ];
 
@@ -458,13 +459,17 @@ export function shownOrderFields(order: Order, reader: OrderReader) {
     tickets: order.ticketIds,
     refundedSeats: voidSeatIds(order),
     refunds: order.refunds.map((refund) => shownRefund(refund, order, reader)),
-    disputes: order.disputes.map(({ createdAtMs, evidenceDueMs, ...dispute }) => ({
-      ...dispute,
-      createdAt: new Date(createdAtMs).toISOString(),
-      ...(evidenceDueMs > 0 && { evidenceDueAt: new Date(evidenceDueMs).toISOString() }),
-    })),
+    disputes: order.disputes.map(shownDispute),
   };
 }
+
+/** Which account answered, the timeline says to whoever may know. */
+export const shownDispute = ({ disputeId, amount, reason, status, ...at }: OrderDispute) => ({
+  ...{ disputeId, amount, reason, status },
+  createdAt: new Date(at.createdAtMs).toISOString(),
+  ...(at.evidenceDueMs > 0 && { evidenceDueAt: new Date(at.evidenceDueMs).toISOString() }),
+  ...(at.answeredAtMs > 0 && { answeredAt: new Date(at.answeredAtMs).toISOString() }),
+});
 
 export type RefundAsker = NonNullable<z.output<typeof schema.orderRefund>["by"]>;
 

@@ -129,10 +129,13 @@ describe("an order's timeline", () => {
       status: "lost",
       createdAtMs: 7,
       evidenceDueMs: 0,
+      answeredAtMs: 8,
+      answeredBy: "acc_org",
     };
     expect(timelineOf(undefined, { createdAtMs: 5, refunds: [], disputes: [dispute] }, () => undefined)).toEqual([
       { atMs: 5, step: "issued" },
       { atMs: 7, step: "dispute_opened", detail: "dp_1", amount: 9900, reason: "fraudulent" },
+      { atMs: 8, step: "dispute_answered", detail: "dp_1", amount: 9900, account: "acc_org" },
     ]);
   });
 });

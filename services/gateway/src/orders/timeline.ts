@@ -127,8 +127,11 @@ export function timelineOf(
   const moments = history ? momentsOf(history) : [];
   if (!moments.some(({ step }) => step === "issued")) moments.push({ atMs: order.createdAtMs, step: "issued" });
   for (const refund of order.refunds) moments.push(...momentsOfRefund(refund, asker(refund)));
-  for (const { disputeId, amount, reason, createdAtMs } of order.disputes)
+  for (const { disputeId, amount, reason, createdAtMs, answeredAtMs, answeredBy } of order.disputes) {
     moments.push({ atMs: createdAtMs, step: "dispute_opened", detail: disputeId, amount, reason });
+    if (answeredAtMs > 0)
+      moments.push({ atMs: answeredAtMs, step: "dispute_answered", detail: disputeId, amount, account: answeredBy });
+  }
   return moments.sort((a, b) => a.atMs - b.atMs);
 }
 

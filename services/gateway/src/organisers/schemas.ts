@@ -151,6 +151,7 @@ export const timelineSteps = [
   "voided",
   "refunded_outside",
   "dispute_opened",
+  "dispute_answered",
   "dispute_lost",
   "stopped",
 ] as const;
@@ -174,41 +175,108 @@ export const refundPage = z
     nextCursor,
   })
   .meta({ id: "RefundPage" });
+const soldPayment = z.object({
+  reference: z.string().meta({ description: "Stripe's id of the payment.", example: "pi_3PbX…" }),
+  status: z.string(),
+  captured: amount,
+  refunded: amount,
+});
+const timeline = z
+  .array(
+    z.object({
+      at: time,
+      step: z.enum(timelineSteps),
+      detail: z
+        .string()
+        .optional()
+        .meta({ description: "The code of the refusal that it ended with, or a refund's or dispute's id." }),
+      amount: amount.optional().meta({ description: "Of a refund or dispute." }),
+      seats: z.array(z.string()).optional().meta({ description: "Of a refund." }),
+      by: schema.orderRefund.shape.by,
+      account: z.string().optional().meta({ description: "Of whoever asked, or saw to it." }),
+      reason: z.string().optional().meta({ description: "In the words of whoever asked, or Stripe's." }),
+    }),
+  )
+  .meta({
+    description:
+      "What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued`, the refunds and the disputes.",
+  });
 export const orderWithTimeline = z
   .object({
     ...orderFields,
     buyer,
-    payment: z
-      .object({
-        reference: z.string().meta({ description: "Stripe's id of the payment.", example: "pi_3PbX…" }),
-        status: z.string(),
-        captured: amount,
-        refunded: amount,
-      })
-      .optional()
-      .meta({ description: "Absent when the payment can't be looked up now." }),
-    timeline: z
-      .array(
-        z.object({
-          at: time,
-          step: z.enum(timelineSteps),
-          detail: z
-            .string()
-            .optional()
-            .meta({ description: "The code of the refusal that it ended with, or a refund's id." }),
-          amount: amount.optional().meta({ description: "Of a refund or dispute." }),
-          seats: z.array(z.string()).optional().meta({ description: "Of a refund." }),
-          by: schema.orderRefund.shape.by,
-          account: z.string().optional().meta({ description: "Of whoever asked, or saw to it." }),
-          reason: z.string().optional().meta({ description: "In the words of whoever asked, or Stripe's." }),
-        }),
-      )
-      .meta({
-        description:
-          "What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued` and the refunds.",
-      }),
+    payment: soldPayment.optional().meta({ description: "Absent when the payment can't be looked up now." }),
+    timeline,
     workflowUrl: z.string().optional().meta({
       description: "The checkout in Temporal's Web UI, where the installation has one.",
     }),
   })
   .meta({ id: "OrderWithTimeline" });
+
+// ---- disputes
+
+export const disputeSearch = z.strictObject({
+  state: z.enum(["open", "decided"]),
+  eventId: schema.idParam.optional(),
+  cursor: cursor.optional(),
+  limit: schema.limit(100, 20),
+});
+export const disputePage = z
+  .object({
+    disputes: z.array(
+      z.object({
+        checkoutId: z.string(),
+        event: schema.ticketEvent,
+        currency: schema.currency,
+        buyer,
+        dispute: schema.orderDispute,
+      }),
+    ),
+    nextCursor,
+  })
+  .meta({ id: "DisputePage" });
+const evidenceFields = z.record(z.string(), z.string());
+export const disputeEvidence = z
+  .object({
+    checkoutId: z.string(),
+    dispute: schema.orderDispute,
+    answerable: z.boolean().meta({ description: "The bank waits for an answer, and takes one now." }),
+    buyer,
+    event: schema.ticketEvent,
+    bought: z.object({
+      at: time,
+      seats: schema.orderFields.seats,
+      amount,
+      currency: schema.currency,
+    }),
+    shown: z.object({ refundableUntil: time.optional() }).optional().meta({
+      description:
+        "What the shop showed of giving tickets back, and the buyer bought under; without a time: not at all. Absent when the event can't be looked up now.",
+    }),
+    payment: soldPayment
+      .extend({
+        approvalAskedAt: time.optional().meta({ description: "The bank asked the buyer to approve it (3-D Secure)." }),
+        approvedAt: time.optional().meta({ description: "The buyer did." }),
+      })
+      .optional()
+      .meta({ description: "Absent when the payment can't be looked up now." }),
+    tickets: z
+      .array(z.object({ ticketId: z.string(), seatId: z.string(), status: z.enum(["valid", "void"]) }))
+      .meta({ description: "As they are now. Whether they were used at the door is not known here." }),
+    refunds: z.array(schema.orderRefund),
+    timeline,
+    draft: evidenceFields.meta({
+      description: "What would be sent to the bank, by Stripe's names; the words of whoever answers come to it.",
+    }),
+    atBank: evidenceFields.optional().meta({
+      description: "What is on the dispute at Stripe. Absent while Stripe can't be asked.",
+    }),
+  })
+  .meta({ id: "DisputeEvidence" });
+export const disputeAnswer = z
+  .strictObject({
+    words: schema
+      .paragraphs(5_000)
+      .meta({ description: "Yours, for the bank: what happened, and why the charge is right." }),
+  })
+  .meta({ id: "DisputeAnswer" });

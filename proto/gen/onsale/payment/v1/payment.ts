@@ -3278,8 +3278,8 @@ export const PaymentServiceService = {
   },
   /**
    * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
-   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
-   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   * evidence again is the same request. Refusals: DISPUTE_NOT_FOUND (this checkout has none of this id), DISPUTE_CLOSED (it takes no
+   * evidence any more: it was sent, decided, or is past its day), PAYMENT_STATE_CONFLICT (Stripe refuses it).
    */
   submitDisputeEvidence: {
     path: "/onsale.payment.v1.PaymentService/SubmitDisputeEvidence" as const,
@@ -3332,8 +3332,8 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
   getDisputeEvidence: handleUnaryCall<GetDisputeEvidenceRequest, GetDisputeEvidenceResponse>;
   /**
    * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
-   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
-   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   * evidence again is the same request. Refusals: DISPUTE_NOT_FOUND (this checkout has none of this id), DISPUTE_CLOSED (it takes no
+   * evidence any more: it was sent, decided, or is past its day), PAYMENT_STATE_CONFLICT (Stripe refuses it).
    */
   submitDisputeEvidence: handleUnaryCall<SubmitDisputeEvidenceRequest, SubmitDisputeEvidenceResponse>;
 }
@@ -3516,8 +3516,8 @@ export interface PaymentServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
-   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
-   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   * evidence again is the same request. Refusals: DISPUTE_NOT_FOUND (this checkout has none of this id), DISPUTE_CLOSED (it takes no
+   * evidence any more: it was sent, decided, or is past its day), PAYMENT_STATE_CONFLICT (Stripe refuses it).
    */
   submitDisputeEvidence(
     request: SubmitDisputeEvidenceRequest,

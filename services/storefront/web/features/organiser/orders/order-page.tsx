@@ -119,7 +119,15 @@ function Order({ order }: { order: OrderWithTimeline }) {
             <p>{dispute.reason.replaceAll("_", " ")}</p>
             {dispute.evidenceDueAt && dispute.status.endsWith("needs_response") ? (
               <p>{text("disputeDue", { date: dateAndTime(dispute.evidenceDueAt, event.timeZone, text.locale) })}</p>
+            ) : dispute.answeredAt ? (
+              <p>{text("disputeAnswered", { date: dateAndTime(dispute.answeredAt, event.timeZone, text.locale) })}</p>
             ) : undefined}
+            <Link
+              href={`/organiser/orders/${order.checkoutId}/disputes/${dispute.disputeId}`}
+              className="inline-flex min-h-11 items-center font-semibold underline underline-offset-4"
+            >
+              {text("disputeOpen")}
+            </Link>
           </Notice>
         ))}
         <FailedRefunds order={order} />
@@ -130,7 +138,7 @@ function Order({ order }: { order: OrderWithTimeline }) {
   );
 }
 
-function Fact({ label, children }: { label: string; children: ReactNode }) {
+export function Fact({ label, children }: { label: string; children: ReactNode }) {
   return (
     <div>
       <dt className="text-sm font-semibold text-soft">{label}</dt>
@@ -162,6 +170,7 @@ const stepKeys = {
   voided: "stepVoided",
   refunded_outside: "stepRefundedOutside",
   dispute_opened: "stepDisputeOpened",
+  dispute_answered: "stepDisputeAnswered",
   dispute_lost: "stepDisputeLost",
   stopped: "stepStopped",
 } as const;

@@ -4,13 +4,14 @@ import { Link } from "wouter";
 import { dateAndTime, money } from "../../../format.js";
 import { Button } from "../../../ui/button.js";
 import { Choice, Field } from "../../../ui/field.js";
-import { Empty, Notice, Problem, Skeleton } from "../../../ui/notice.js";
+import { Empty, Problem, Skeleton } from "../../../ui/notice.js";
 import { Title } from "../../../ui/page.js";
 import { orderStatusKeys } from "../../tickets/whats-left.js";
-import { orderStatuses, type SoldOrder, useFailedRefunds, useOwnEvent, useSoldOrders } from "../organiser-api.js";
+import { orderStatuses, type SoldOrder, useOwnEvent, useSoldOrders } from "../organiser-api.js";
 import { ForOrganisers, OrganiserNav } from "../organiser-frame.js";
 import { useChosen } from "../organiser-page.js";
 import { useOrganiserText } from "../organiser-text.js";
+import { WaitsForYou } from "./waits-for-you.js";
 
 export function OrderSearchPage() {
   return (
@@ -82,7 +83,7 @@ function Search() {
           ) : undefined}
         </form>
       </search>
-      <Waiting eventId={eventId} />
+      <WaitsForYou eventId={eventId} />
       {orders.isError ? (
         <Problem error={orders.error} retry={() => void orders.refetch()} />
       ) : !found ? (
@@ -112,28 +113,6 @@ function Search() {
         </Button>
       ) : undefined}
     </div>
-  );
-}
-
-/** Refunds that a person has to see to; nothing when there are none. */
-function Waiting({ eventId }: { eventId: string }) {
-  const text = useOrganiserText();
-  const refunds = useFailedRefunds(eventId).data?.refunds ?? [];
-  if (refunds.length === 0) return undefined;
-  return (
-    <Notice tone="warn" title={text("failedWaiting")}>
-      <ul className="grid gap-1">
-        {refunds.map(({ checkoutId, currency, buyer, refund }) => (
-          <li key={refund.refundId}>
-            <Link href={`/organiser/orders/${checkoutId}`} className="underline underline-offset-4">
-              {buyer.email ?? buyer.accountId}
-            </Link>
-            {" · "}
-            {money(refund.amount, currency, text.locale)}
-          </li>
-        ))}
-      </ul>
-    </Notice>
   );
 }
 

@@ -13,6 +13,7 @@ import { nameSeat, planSeats, type SeatPlan } from "../../seats/seat-plan.js";
 import { TierMark } from "../../seats/tier-mark.js";
 import { CancelEvent } from "../events/cancel-event.js";
 import { useDraftSeats } from "../hall/hall-preview.js";
+import { WaitsForYou } from "../orders/waits-for-you.js";
 import { type OwnEvent, publishEvent, type Sales, useOwnEvent, useSales } from "../organiser-api.js";
 import { Confirm, EventNav, ForOrganisers, StatusMark } from "../organiser-frame.js";
 import { useOrganiserText } from "../organiser-text.js";
@@ -210,6 +211,7 @@ function Sale({ event }: { event: OwnEvent }) {
           />
         </Notice>
       ) : undefined}
+      <WaitsForYou eventId={event.eventId} />
       {sales.data ? (
         <Figures event={event} sales={sales.data} stale={sales.isError} />
       ) : sales.isError ? (
