@@ -66,13 +66,20 @@ export function createCheckouts({ temporal, services, taskQueue, log }: Checkout
     }
   }
 
-  /** The order that an earlier run came to, of a checkout that runs again after a Reset. */
-  const earlierOrder = async (
+  /**
+   * The order of a checkout that runs although it has one: an operator has reset it, or started another under its id. Of the latter nothing
+   * tells but the order, which is taken as none while the orders do not answer.
+   */
+  async function earlierOrder(
     checkoutId: string,
     { open, again, attributes }: Description,
     options: CallOptions,
-  ): Promise<Order | undefined> =>
-    open && again ? orderOf(checkoutId, attributes[searchAttributes.accountId] ?? "", options) : undefined;
+  ): Promise<Order | undefined> {
+    if (!open) return undefined;
+    const accountId = attributes[searchAttributes.accountId] ?? "";
+    if (again) return orderOf(checkoutId, accountId, options);
+    return orderOf(checkoutId, accountId, { ...options, deadlineMs: 1_000 }).catch(() => undefined);
+  }
 
   /** A checkout that returned. Its order tells, if there is one, whatever a late run of it returned. */
   async function returned(checkoutId: string, accountId: string, options: CallOptions): Promise<CheckoutView> {
@@ -169,9 +176,13 @@ export function createCheckouts({ temporal, services, taskQueue, log }: Checkout
         return { view: viewOfOrder(order), open: false };
       }
       if (description.attributes[searchAttributes.accountId] !== accountId) throw notFound();
-      const order = await earlierOrder(checkoutId, description, options);
-      if (order) return { view: viewOfOrder(order), open: false };
-      if (description.open) return { view: await running(checkoutId, description), open: true };
+      if (description.open) {
+        const [order, view] = await Promise.all([
+          earlierOrder(checkoutId, description, options),
+          running(checkoutId, description),
+        ]);
+        return order ? { view: viewOfOrder(order), open: false } : { view, open: true };
+      }
       const view =
         description.status === "COMPLETED"
           ? await returned(checkoutId, accountId, options)
