@@ -38,7 +38,8 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
     const workflowId = checkoutWorkflowId(checkoutId);
     const checkout = await temporal.describe(workflowId);
     // One that was reset and has an order waits for nothing: what moves at Stripe is its order's.
-    if (checkout?.open && !(await checkouts.earlierOrder(checkoutId, checkout, options))) {
+    const order = checkout && (await checkouts.earlierOrder(checkoutId, checkout, options));
+    if (checkout?.open && !order) {
       const status = checkoutStatuses.find((one) => one === checkout.attributes[searchAttributes.status]);
       if (status && !awaitsPaymentSignal(status)) return;
       if (await temporal.signal(workflowId, paymentChangedSignal)) return;
@@ -58,7 +59,7 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
       };
       await certain(temporal.start(start));
     }
-    if (payment && isSettled(await endOf(checkoutId, checkout?.open === false, options), payment)) return;
+    if (payment && isSettled(await endOf(checkoutId, checkout !== undefined && !order, options), payment)) return;
     await certain(checkouts.settle(checkoutId, checkout));
   }
 
