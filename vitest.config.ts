@@ -31,6 +31,7 @@ export default defineConfig({
             "test/*.test.ts",
             "test/charts/*.test.ts",
           ],
+          expect,
         },
       },
       {
