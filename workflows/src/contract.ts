@@ -51,6 +51,8 @@ export const cancelUpdate = "cancel";
 export const paymentChangedSignal = "paymentChanged";
 /** A dispute at the buyer's bank: it runs until that is decided. */
 export const disputeWorkflowId = (disputeId: string): string => `dispute-${disputeId}`;
+/** The longest that a try of a step may take: so long after a Terminate something may still happen. */
+export const longestStepMs = 30_000;
 /** The Temporal Schedule that looks for what belongs to nothing. A worker with a task queue of its own has one of its own. */
 export const orphansScheduleId = (taskQueue: string): string =>
   taskQueue === checkoutTaskQueue ? "find-orphans" : `find-orphans-${taskQueue}`;
@@ -217,6 +219,10 @@ export interface SettleLatePaymentInput {
   readonly checkoutId: string;
   /** Where its seats are, for a checkout that may have no payment to tell. */
   readonly eventId?: string;
+  /** As the checkout was begun, if whoever asks knows: then its hold is released too, which else runs out by itself. */
+  readonly checkout?: CheckoutInput;
+  /** Not before this time: until then a step that was under way when the checkout was closed by force may take effect. */
+  readonly notBeforeMs?: number;
 }
 
 /** What was done about money or seats of a checkout that has no order and does not run. */
@@ -384,6 +390,8 @@ export const endReasons = {
   operatorCancelled: "OPERATOR_CANCELLED",
   /** The authorization was gone when it was to be captured, or before. */
   paymentGone: "PAYMENT_STATE_CONFLICT",
+  /** Someone terminated it. No workflow says so of itself: those who look at it do. */
+  closedByOperator: "CLOSED_BY_OPERATOR",
 } as const;
 
 /** The refund that returns money captured for a checkout that could not get its tickets. One a checkout. */

@@ -36,7 +36,8 @@ export interface Steps {
   issueTickets(input: Purchase): Promise<readonly string[]>;
   /** The seats whose tickets are void now. */
   voidTickets(input: VoidStep): Promise<readonly string[]>;
-  findOrder(checkoutId: string): Promise<OrderState | undefined>;
+  /** Refusal, if asked about payments: PAYMENT_STATE_CONFLICT, when there is no order and a payment was begun. */
+  findOrder(checkoutId: string, about?: "order or payment"): Promise<OrderState | undefined>;
   /** Ends a checkout without an order, for good; the order, if it has one after all. */
   endCheckout(input: { readonly checkoutId: string; readonly reason: string }): Promise<OrderState | undefined>;
   /** What a checkout has claimed and not given back; undefined: nothing. */

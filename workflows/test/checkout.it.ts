@@ -218,7 +218,7 @@ describe.concurrent("cancelling", () => {
     const { handle, id } = await begin();
     expect(await cancel(handle)).toMatchObject({ status: "cancelled", reason: "BUYER_CANCELLED" });
     expect(await result(handle)).toMatchObject({ status: "cancelled" });
-    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
+    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder", "getPayment"]);
     await record("cancelled", handle);
   });
 
@@ -244,7 +244,7 @@ describe.concurrent("the deadline", () => {
   it("ends an unpaid checkout within 16 history events", async () => {
     const { handle, id } = await begin({ deadlineMs: Date.now() + 700 });
     expect(await result(handle)).toMatchObject({ status: "expired", reason: "CHECKOUT_EXPIRED" });
-    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
+    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder", "getPayment"]);
     const kindsOfEvents = await kinds(handle);
     expect(kindsOfEvents.length, kindsOfEvents.join("\n")).toBeLessThanOrEqual(16);
     await record("expired", handle);

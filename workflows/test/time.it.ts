@@ -64,7 +64,7 @@ it.concurrent("an unpaid hold of 300 s ends after 300 s of its own time, within 
   const lasted = seconds(fired?.eventTime) - seconds(start?.eventTime);
   expect(lasted).toBeGreaterThanOrEqual(298);
   expect(lasted).toBeLessThan(310);
-  expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
+  expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder", "getPayment"]);
 });
 
 it.concurrent("a payment in flight at the deadline gets its 60 s, then is cancelled, then the seats are freed", async () => {

@@ -144,7 +144,7 @@ describe.concurrent("an operator presses Cancel in the Web UI", () => {
     const { handle, id } = await begin();
     await look(handle);
     await stops(handle, id);
-    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder"]);
+    expect(stage.services.methods(id)).toEqual(["releaseHold", "getOrder", "getPayment"]);
     await record("cancelled-by-operator", handle);
   });
 

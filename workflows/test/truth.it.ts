@@ -164,6 +164,25 @@ describe("a checkout that was terminated", () => {
     expect(facts.payment?.status).toBe(PaymentStatus.CANCELLED);
   });
 
+  it("while held gives its hold back, lets no late authorization in, and waits for steps that were under way", async () => {
+    const input = stage.newCheckout();
+    const { checkoutId } = input;
+    const handle = await stage.startCheckout(input);
+    await handle.terminate("a test");
+    const notBeforeMs = Date.now() + 2_000;
+    const settling = await stage.client.workflow.start(workflowTypes.settleLatePayment, {
+      workflowId: latePaymentWorkflowId(checkoutId),
+      taskQueue: stage.taskQueue,
+      args: [{ checkoutId, eventId: input.event.eventId, checkout: input, notBeforeMs }],
+    });
+    expect(await settling.result()).toMatchObject({ action: "nothing", because: "there never was a payment" });
+    expect(Date.now()).toBeGreaterThanOrEqual(notBeforeMs);
+    // The payment service refuses what comes to be authorized after a cancellation.
+    expect(stage.services.methods(checkoutId)).toEqual(
+      expect.arrayContaining(["endCheckout", "releaseHold", "cancel"]),
+    );
+  });
+
   it("is left alone while its workflow runs, and looked at again the next time", async () => {
     const input = stage.newCheckout();
     const handle = await stage.startCheckout(input);

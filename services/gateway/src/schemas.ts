@@ -627,7 +627,10 @@ const checkoutFields = {
     .string()
     .optional()
     .meta({ description: "With status requires_action: send the buyer here to approve the payment." }),
-  reason: z.string().optional().meta({ description: "Why it ended without tickets." }),
+  reason: z.string().optional().meta({
+    description:
+      "Why it ended without tickets. CLOSED_BY_OPERATOR beside `paying`: it was closed by force, and what became of seats and money is being found out.",
+  }),
   tickets: z.array(z.string()).meta({ description: "Ticket ids, once completed." }),
 };
 const checkoutStatus = z.enum(["held", "paying", "requires_action", "completed", "expired", "cancelled", "refunded"]);

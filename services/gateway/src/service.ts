@@ -165,7 +165,8 @@ export function apiRoutes({
   ready,
 }: ApiDependencies): Route[] {
   const guard = guardCodes(rateLimits);
-  const checkouts = createCheckouts({ temporal, services, log });
+  const taskQueue = config.TASK_QUEUE;
+  const checkouts = createCheckouts({ temporal, services, taskQueue, log });
   const liveSeats = createLiveSeats({
     watchSeats: services.watchSeats,
     mostReaders: config.LIVE_READERS,
@@ -175,7 +176,6 @@ export function apiRoutes({
     log,
     metrics,
   });
-  const taskQueue = config.TASK_QUEUE;
   const routes: Route[] = [
     ...accountRoutes(services, authenticator),
     ...eventRoutes(services, liveSeats, config.ANSWER_CACHE_MS),

@@ -5,9 +5,14 @@ import { fileURLToPath } from "node:url";
 import { DomainError } from "@onsale/kit/errors";
 import { derivedId } from "@onsale/kit/ids";
 import { EventStatus } from "@onsale/proto/inventory/v1/catalog";
-import { PaymentStatus } from "@onsale/proto/payment/v1/payment";
+import { PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
 import { OrderStatus, RefundState } from "@onsale/proto/ticket/v1/ticket";
-import { checkoutWorkflowId, latePaymentWorkflowId, searchAttributes } from "@onsale/workflows/contract";
+import {
+  checkoutWorkflowId,
+  followPaymentWorkflowId,
+  latePaymentWorkflowId,
+  searchAttributes,
+} from "@onsale/workflows/contract";
 import { Client, Connection } from "@temporalio/client";
 import { DefaultLogger, NativeConnection, Runtime, Worker } from "@temporalio/worker";
 import { Redis } from "ioredis";
@@ -23,6 +28,7 @@ import {
   type Harness,
   startHarness,
 } from "./harness.js";
+import { settledSignal } from "./tiny-workflows.js";
 
 const backing = inject("backing");
 let gateway: Harness;
@@ -317,12 +323,145 @@ describe("looking", () => {
     expect(callsOf("ticket.findOrders")[0]?.request).toEqual({ checkoutIds: [checkoutId] });
   });
 
-  test("one that an operator has terminated", async () => {
-    const { buy, look, checkoutId, pay } = await aBuyer();
-    await buy();
-    await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).terminate("by hand");
-    expect((await look()).body).toMatchObject({ status: "cancelled", reason: "CLOSED_BY_OPERATOR" });
-    expect((await pay("pm_ok", "p")).body.code).toBe("CHECKOUT_CANCELLED");
+  describe("one that an operator has terminated", () => {
+    async function terminated() {
+      const buyer = await aBuyer();
+      await buyer.buy();
+      await temporal.workflow.getHandle(checkoutWorkflowId(buyer.checkoutId)).terminate("by hand");
+      const settlement = temporal.workflow.getHandle(latePaymentWorkflowId(buyer.checkoutId));
+      const withPayment = (status: PaymentStatus | undefined) => {
+        gateway.replies.payment = {
+          getPayment: async () => {
+            if (status === undefined) throw new DomainError("PAYMENT_NOT_FOUND", "There is no such payment.");
+            return { payment: aPayment(buyer.checkoutId, status) };
+          },
+        };
+      };
+      const settled = async (told: string) => {
+        await settlement.signal(settledSignal, told);
+        await settlement.result();
+      };
+      return { ...buyer, settlement, settled, withPayment };
+    }
+
+    test("is being settled: nothing is said of its seats and its money, and its settlement is begun, once", async () => {
+      const { look, pay, cancel, settlement, checkoutId } = await terminated();
+      for (let time = 1; time <= 2; time++)
+        expect((await look()).body).toMatchObject({ status: "paying", reason: "CLOSED_BY_OPERATOR", tickets: [] });
+      for (const told of [await pay("pm_ok", "p"), await cancel()])
+        expect({ status: told.status, code: told.body.code }, told.text).toEqual({
+          status: 409,
+          code: "CHECKOUT_BUSY",
+        });
+      const [started] = (await settlement.fetchHistory()).events ?? [];
+      const [payload] = started?.workflowExecutionStartedEventAttributes?.input?.payloads ?? [];
+      const { closeTime } = await temporal.workflow.getHandle(checkoutWorkflowId(checkoutId)).describe();
+      const input = JSON.parse(Buffer.from(payload?.data ?? []).toString());
+      // A step that was under way may still take effect; and its hold goes too.
+      expect(input).toMatchObject({
+        checkoutId,
+        eventId: "evt_1",
+        checkout: { checkoutId, holdId: expect.any(String) },
+      });
+      expect(input.notBeforeMs - Number(closeTime)).toBeGreaterThanOrEqual(30_000);
+    });
+
+    test.each([
+      ["cancelled", undefined, "cancelled"],
+      ["nothing", PaymentStatus.CANCELLED, "cancelled"],
+      ["refunded", PaymentStatus.REFUNDED, "refunded"],
+      ["nothing", PaymentStatus.REFUNDED, "refunded"],
+    ])("was settled (%s, payment %s): %s", async (action, payment, status) => {
+      const { look, pay, settled, withPayment } = await terminated();
+      await look();
+      withPayment(payment);
+      await settled(action);
+      expect((await look()).body).toMatchObject({ status, reason: "CLOSED_BY_OPERATOR" });
+      expect((await pay("pm_ok", "p")).body.code).toBe("CHECKOUT_CANCELLED");
+    });
+
+    test("came to its tickets after all", async () => {
+      const { look, settled, checkoutId, accountId } = await terminated();
+      await look();
+      await settled("finished");
+      gateway.replies.ticket = { findOrders: async () => ({ orders: [anOrder(checkoutId, accountId)] }) };
+      expect((await look()).body).toMatchObject({ status: "completed", tickets: ["tkt_1", "tkt_2"] });
+    });
+
+    test("whose money needs a person is still being settled, and not begun again", async () => {
+      const { look, settled, settlement } = await terminated();
+      await look();
+      const { runId } = await settlement.describe();
+      await settled("person");
+      expect((await look()).body).toMatchObject({ status: "paying", reason: "CLOSED_BY_OPERATOR" });
+      expect((await settlement.describe()).runId).toBe(runId);
+    });
+
+    test("whose settlement was terminated too is settled again", async () => {
+      const { look, settlement } = await terminated();
+      await look();
+      const { runId } = await settlement.describe();
+      await settlement.terminate("by hand");
+      expect((await look()).body.status).toBe("paying");
+      expect((await settlement.describe()).runId).not.toBe(runId);
+    });
+
+    test("whose orders do not answer: no answer is better than an untrue one", async () => {
+      const { look } = await terminated();
+      gateway.replies.ticket = {
+        findOrders: async () => {
+          throw new DomainError("UNAVAILABLE", "MongoDB is away.");
+        },
+      };
+      expect((await look()).status).toBe(503);
+    });
+  });
+
+  describe("one that an operator has reset, and that has an order", () => {
+    async function again() {
+      const buyer = await aBuyer();
+      await buyer.buy();
+      const workflowId = checkoutWorkflowId(buyer.checkoutId);
+      await buyer.pay("pm_ok", "p");
+      await closed(buyer.checkoutId);
+      const { events } = await temporal.workflow.getHandle(workflowId).fetchHistory();
+      const first = events?.find((event) => event.workflowTaskCompletedEventAttributes);
+      await temporal.workflowService.resetWorkflowExecution({
+        namespace: "default",
+        workflowExecution: { workflowId },
+        reason: "a test",
+        requestId: randomUUID(),
+        workflowTaskFinishEventId: first?.eventId ?? null,
+        resetReapplyExcludeTypes: [1, 2], // signals, updates
+      });
+      const order = anOrder(buyer.checkoutId, buyer.accountId);
+      gateway.replies.ticket = { findOrders: async () => ({ orders: [order] }) };
+      return buyer;
+    }
+
+    test("shows the order, and is neither paid nor cancelled again, while it runs", async () => {
+      const { look, pay, cancel } = await again();
+      expect((await look()).body).toMatchObject({ status: "completed", tickets: ["tkt_1", "tkt_2"] });
+      for (const told of [await pay("pm_ok", "p2"), await cancel()])
+        expect(told.body.code, told.text).toBe("CHECKOUT_COMPLETED");
+    });
+
+    test("hears what moves at Stripe itself", async () => {
+      const { checkoutId } = await again();
+      const payment = aPayment(checkoutId, PaymentStatus.REFUNDED);
+      const outside = {
+        ...{ refundId: "re_1", stripeRefundId: "re_1", amount: 9900, status: RefundStatus.SUCCEEDED },
+        ...{ createdAtMs: 1, failureReason: "", outside: true },
+      };
+      gateway.replies.payment = {
+        handleWebhook: async () => ({
+          ...{ stripeEventId: "evt_out", stripeEventType: "charge.refunded", checkoutId, seenBefore: false },
+          payment: { ...payment, refunds: [outside] },
+        }),
+      };
+      expect((await webhook()).status).toBe(200);
+      await temporal.workflow.getHandle(followPaymentWorkflowId(checkoutId, "evt_out")).describe();
+    });
   });
 });
 

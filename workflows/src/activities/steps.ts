@@ -36,7 +36,7 @@ export function createActivities(dependencies: StepDependencies): Steps {
     ...seatSteps(dependencies.inventory, dependencies.reconcile, attempts),
     ...eventSteps(dependencies.catalog, attempts),
     ...reconcileSteps(dependencies.reconcile, attempts),
-    ...ticketSteps(dependencies.ticket, dependencies.isWorkflowRunning, attempts),
+    ...ticketSteps(dependencies.ticket, dependencies.payment, dependencies.isWorkflowRunning, attempts),
     ...orphanSteps(dependencies, attempts),
     ...booksSteps(dependencies, attempts),
   };

@@ -1,6 +1,7 @@
 // The steps with orders and tickets, through the ticket service, and the look at other workflows.
 import { DomainError } from "@onsale/kit/errors";
 import type { CallOptions, ServiceClient } from "@onsale/kit/grpc-client";
+import type { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import {
   type Order,
   type OrderRefund,
@@ -32,6 +33,7 @@ type TicketSteps = Pick<
 
 export function ticketSteps(
   ticket: ServiceClient<TicketServiceService>,
+  payment: Pick<ServiceClient<PaymentServiceService>, "getPayment">,
   isWorkflowRunning: (workflowId: string) => Promise<boolean>,
   attempt: Attempt,
 ): TicketSteps {
@@ -55,10 +57,13 @@ export function ticketSteps(
         return seatIds.length > 0 ? seatIds : (order?.seats.map((seat) => seat.seatId) ?? []);
       }),
 
-    findOrder: (checkoutId) =>
-      attempt([], async (options) => {
+    findOrder: (checkoutId, about) =>
+      attempt(["PAYMENT_STATE_CONFLICT"], async (options) => {
         const order = await orderOf(ticket, checkoutId, options);
-        return order && orderState(order);
+        if (order) return orderState(order);
+        if (about && (await payment.getPayment({ checkoutId, refresh: false }, options)).payment)
+          throw new DomainError("PAYMENT_STATE_CONFLICT", "An earlier run of this checkout has begun a payment.");
+        return undefined;
       }),
 
     endCheckout: (step) =>

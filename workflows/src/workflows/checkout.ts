@@ -262,14 +262,7 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
   async function fulfil(): Promise<End> {
     status = "paying";
     say("claims the seats");
-    undo.add("release the claims", () =>
-      inHouse(
-        "releaseClaims",
-        "Undo: free the claimed seats",
-        [{ eventId, checkoutId, accountId, seatIds: input.seats.map((seat) => seat.seatId) }],
-        trouble("frees the claimed seats"),
-      ),
-    );
+    undo.add("release the claims", releaseClaims);
     try {
       await inHouse("claimSeats", "Claim the seats", [input], trouble("claims the seats"));
     } catch (error) {
@@ -312,11 +305,53 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
    */
   async function orderInstead(why: string): Promise<OrderState | undefined> {
     if (!patched("order-wins")) return undefined;
-    if (attempts === 0) return inHouse("findOrder", "Is there an order from an earlier run?", [checkoutId]);
     const troubled = trouble("ends the checkout without an order");
     return insist(
       () => inHouse("endCheckout", "End it without an order", [{ checkoutId, reason: why }], troubled),
       troubled,
+    );
+  }
+
+  /** What an earlier run of this checkout has left, which a Reset made it forget: an order, a payment, or nothing. */
+  async function earlierRun(): Promise<{ readonly order?: OrderState; readonly paid?: boolean }> {
+    if (!patched("order-wins")) return {};
+    const troubled = trouble("looks for what an earlier run has left");
+    try {
+      const order = await insist(
+        () =>
+          inHouse("findOrder", "Is there an order from an earlier run?", [checkoutId, "order or payment"], troubled),
+        troubled,
+        ["PAYMENT_STATE_CONFLICT"],
+      );
+      return order ? { order } : {};
+    } catch (error) {
+      if (!refusalOf(error)) throw error;
+      return { paid: true };
+    }
+  }
+
+  /** Money that an earlier run has taken is taken for tickets; what is not taken, or can't be, is undone. */
+  async function takeOver(): Promise<End | undefined> {
+    undo.add("cancel the payment", cancelPayment);
+    undo.add("release the claims", releaseClaims);
+    const payment = await insist(
+      () =>
+        atStripe.getPayment.executeWithOptions({ summary: "Ask Stripe for the payment of an earlier run" }, [
+          checkoutId,
+        ]),
+      trouble("asks Stripe for the payment of an earlier run"),
+    );
+    if (payment?.status !== "captured") return undefined;
+    const took = await fulfil();
+    return took.status === "completed" ? took : undefined;
+  }
+
+  function releaseClaims(): Promise<void> {
+    return inHouse(
+      "releaseClaims",
+      "Undo: free the claimed seats",
+      [{ eventId, checkoutId, accountId, seatIds: input.seats.map((seat) => seat.seatId) }],
+      trouble("frees the claimed seats"),
     );
   }
 
@@ -374,8 +409,8 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
   }
 
   return CancellationScope.nonCancellable(async () => {
-    if (end.status === "completed") become("completed", "has ended; the tickets are issued");
-    else {
+    let order: OrderState | undefined;
+    if (end.status !== "completed") {
       ending = end.status;
       reason = end.reason;
       const undoAll = () =>
@@ -383,20 +418,31 @@ export async function checkout(input: CheckoutInput): Promise<CheckoutView> {
           problem = what ?? problem;
           say(`ends (${reason}): ${name}`);
         });
-      // Without a payment there is the hold alone, and nobody else waits for the look at orders.
-      if (attempts === 0) await undoAll();
-      const order = await orderInstead(end.reason);
-      if (order) {
-        ending = undefined;
-        reason = undefined;
-        decline = undefined;
-        ticketIds = order.ticketIds;
-        become("completed", "has ended before: its order stands, and nothing was undone");
-      } else {
-        if (attempts > 0) await undoAll();
-        become(ending ?? end.status, "has ended; everything is undone");
+      let mayBePaid = attempts > 0;
+      if (!mayBePaid) {
+        // Without a payment there is the hold alone, and nobody else waits for the look at what was before.
+        await undoAll();
+        undo.forget("release the hold");
+        const earlier = await earlierRun();
+        order = earlier.order;
+        mayBePaid = earlier.paid ?? false;
+        if (mayBePaid) end = (await takeOver()) ?? end;
+      }
+      if (mayBePaid && end.status !== "completed") {
+        order = await orderInstead(end.reason);
+        if (!order) await undoAll();
       }
     }
+    if (order) ticketIds = order.ticketIds;
+    if (order || end.status === "completed") {
+      ending = undefined;
+      reason = undefined;
+      decline = undefined;
+      become(
+        "completed",
+        order ? "has ended before: its order stands, and nothing was undone" : "has ended; the tickets are issued",
+      );
+    } else become(ending ?? end.status, "has ended; everything is undone");
     log.info("a checkout ended", { checkoutId, eventId, status, reason });
     await condition(allHandlersFinished);
     return view();

@@ -13,6 +13,7 @@ import {
   sleep,
   TemporalFailure,
 } from "@temporalio/workflow";
+import { longestStepMs } from "../contract.js";
 import type { Steps } from "../steps.js";
 
 // No maximumAttempts anywhere: a step that must happen is tried until it does, each try visible in the Web UI.
@@ -23,7 +24,7 @@ const waited = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 /** Steps at Stripe. The heartbeat tells the server within seconds that a worker has died. */
 export const atStripe = proxyActivities<Steps>({
-  startToCloseTimeout: "30s",
+  startToCloseTimeout: longestStepMs,
   heartbeatTimeout: "10s",
   retry: backoff,
   cancellationType: waited,
@@ -31,14 +32,14 @@ export const atStripe = proxyActivities<Steps>({
 
 /** Asking until the buyer has approved: a refused try is the server's to repeat, so the wait costs no history. */
 export const untilDecided = proxyActivities<Steps>({
-  startToCloseTimeout: "30s",
+  startToCloseTimeout: longestStepMs,
   retry: { initialInterval: "5s", backoffCoefficient: 1.5, maximumInterval: "30s" },
   cancellationType: ActivityCancellationType.TRY_CANCEL,
 });
 
 /** A bank may take days for a refund. */
 export const untilFinal = proxyActivities<Steps>({
-  startToCloseTimeout: "30s",
+  startToCloseTimeout: longestStepMs,
   retry: { initialInterval: "30s", backoffCoefficient: 2, maximumInterval: "1h" },
   cancellationType: ActivityCancellationType.TRY_CANCEL,
 });

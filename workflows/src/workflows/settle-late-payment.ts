@@ -1,5 +1,5 @@
 // Money or seats of a checkout that has no order and runs no more: its tickets are issued after all, or everything goes back.
-import { log, patched, setCurrentDetails } from "@temporalio/workflow";
+import { log, patched, setCurrentDetails, sleep } from "@temporalio/workflow";
 import { type SettleLatePaymentInput, type SettleLatePaymentResult, undeliveredRefundId } from "../contract.js";
 import { type PaymentState, settlement } from "../payments.js";
 import type { SaleState } from "../steps.js";
@@ -16,6 +16,11 @@ export async function settleLatePayment(input: SettleLatePaymentInput): Promise<
     log.info("a late payment was settled", { checkoutId, action, because, amount });
     return { checkoutId, action, amount, because };
   };
+  const { notBeforeMs = 0 } = input;
+  if (notBeforeMs > Date.now()) {
+    setCurrentDetails("waits until no step of the checkout, which was closed by force, can take effect any more");
+    await sleep(notBeforeMs - Date.now(), { summary: "steps that were under way have ended" });
+  }
   if (await inHouse("isCheckoutRunning", "Does the checkout still run?", [checkoutId]))
     return done("nothing", "the checkout still runs and settles its payment itself");
   const order = await inHouse("findOrder", "Is there an order?", [checkoutId]);
@@ -40,6 +45,8 @@ export async function settleLatePayment(input: SettleLatePaymentInput): Promise<
     const { accountId } = sale.purchase;
     await insist(() => inHouse("releaseClaims", "Free its seats", [{ eventId, checkoutId, accountId, seatIds: [] }]));
   }
+  const { checkout } = input;
+  if (checkout) await insist(() => inHouse("releaseHold", "Free its held seats", [checkout]));
   try {
     const back = await moneyBack(checkoutId, payment, done);
     return sale && back.action === "nothing"
@@ -74,13 +81,15 @@ async function moneyBack(
   done: Done,
 ): Promise<SettleLatePaymentResult> {
   let todo = settlement(payment);
-  if (todo === "cancel") {
+  // Cancelled also where there is none, so that an authorization which comes late is refused.
+  if (todo === "cancel" || (!payment && patched("refuse-late-authorization"))) {
     const left = await atStripe.cancelPayment.executeWithOptions({ summary: "Cancel the late authorization" }, [
       checkoutId,
       "abandoned",
     ]);
     todo = settlement(left);
-    if (todo !== "refund") return done("cancelled", "the checkout had ended without tickets; nothing was taken");
+    if (todo !== "refund" && payment)
+      return done("cancelled", "the checkout had ended without tickets; nothing was taken");
   }
   if (todo === "nothing") return done("nothing", payment ? "the money is back already" : "there never was a payment");
   const { amount } = await atStripe.refundPayment.executeWithOptions({ summary: "Give the late money back" }, [

@@ -217,14 +217,18 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
       async ({ params, identity, rpc, closing }) => {
         const { checkoutId } = params;
         let pending = false;
-        if (await checkouts.isOpen(checkoutId, identity.accountId)) {
+        if (await checkouts.isOpen(checkoutId, identity.accountId, rpc())) {
           const outcome = await temporal.update<CheckoutView>(checkoutWorkflowId(checkoutId), cancelUpdate, {
             updateId: cancelUpdate,
             input: [],
             waitMs: cancelWaitMs,
             signal: closing,
           });
-          if (outcome.kind === "done") return { status: 200, body: shownCheckout(outcome.result) };
+          if (outcome.kind === "done") {
+            // It met an order of an earlier run: that stands.
+            if (outcome.result.status === "completed") throw overRefusal(outcome.result);
+            return { status: 200, body: shownCheckout(outcome.result) };
+          }
           pending = outcome.kind === "pending";
         }
         const { view, open } = await checkouts.look(checkoutId, identity.accountId, rpc());
@@ -262,7 +266,7 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
         const { accountId } = identity;
         const workflowId = checkoutWorkflowId(checkoutId);
         const updateId = derivedId("pay", accountId, checkoutId, attempt.key);
-        const open = await checkouts.isOpen(checkoutId, accountId);
+        const open = await checkouts.isOpen(checkoutId, accountId, rpc());
         const submitted: SubmitPayment = {
           paymentMethodId: body.paymentMethodId,
           returnUrl: returnUrl(publicUrl ?? origin, checkoutId),
@@ -278,15 +282,13 @@ export function buyRoutes(dependencies: BuyDependencies): Route[] {
           : await temporal.updateOutcome<CheckoutView>(workflowId, updateId);
         if (outcome.kind === "done")
           return { status: 200, body: outcomeOf(outcome.result, await checkouts.shown(outcome.result, rpc())) };
-        const { view } = await checkouts.look(checkoutId, accountId, rpc());
+        const { view, open: runs } = await checkouts.look(checkoutId, accountId, rpc());
         if (outcome.kind === "pending") {
           const undecided = view.status === "held" || view.status === "paying";
           const shown = await checkouts.shown(view, rpc());
           return undecided ? { status: 202, body: shown } : { status: 200, body: outcomeOf(view, shown) };
         }
-        throw view.status === "held" || view.status === "paying" || view.status === "requires_action"
-          ? beganAnew()
-          : overRefusal(view);
+        throw runs ? beganAnew() : overRefusal(view);
       },
     ),
     route(

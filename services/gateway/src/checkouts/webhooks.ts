@@ -10,17 +10,15 @@ import {
   checkoutWorkflowId,
   type FollowPaymentInput,
   followPaymentWorkflowId,
-  latePaymentWorkflowId,
   paymentChangedSignal,
-  type SettleLatePaymentInput,
   searchAttributes,
   workflowTypes,
 } from "@onsale/workflows/contract";
 import type { Services } from "../clients/services.js";
-import type { Start, Temporal } from "../clients/temporal.js";
+import type { Started, Temporal } from "../clients/temporal.js";
 import { type Route, route } from "../http/route.js";
 import * as schema from "../schemas.js";
-import type { Checkouts } from "./checkouts.js";
+import { type Checkouts, whose } from "./checkouts.js";
 
 export interface WebhookDependencies {
   readonly services: Services;
@@ -39,38 +37,35 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
   ): Promise<void> {
     const workflowId = checkoutWorkflowId(checkoutId);
     const checkout = await temporal.describe(workflowId);
-    if (checkout?.open) {
+    // One that was reset and has an order waits for nothing: what moves at Stripe is its order's.
+    const order = checkout && (await checkouts.earlierOrder(checkoutId, checkout, options));
+    if (checkout?.open && !order) {
       const status = checkoutStatuses.find((one) => one === checkout.attributes[searchAttributes.status]);
       if (status && !awaitsPaymentSignal(status)) return;
       if (await temporal.signal(workflowId, paymentChangedSignal)) return;
       // It closed in this moment.
     }
-    const attributes = checkout ? whose(checkout.attributes) : {};
     if (payment && movedAtStripe(payment)) {
       const follow: FollowPaymentInput = { checkoutId };
-      await begin({
+      const start = {
         type: workflowTypes.followPayment,
         // One for each word of Stripe's: one that runs already may have asked before it.
         workflowId: followPaymentWorkflowId(checkoutId, stripeEventId),
+        taskQueue,
         input: follow,
-        attributes,
+        attributes: whose(checkout?.attributes ?? {}),
         summary: `Stripe's word on the money of ${checkoutId}`,
-      });
+        mayRepeat: true,
+      };
+      await certain(temporal.start(start));
     }
-    if (payment && isSettled(await endOf(checkoutId, checkout !== undefined, options), payment)) return;
-    const input: SettleLatePaymentInput = { checkoutId };
-    await begin({
-      type: workflowTypes.settleLatePayment,
-      workflowId: latePaymentWorkflowId(checkoutId),
-      input,
-      attributes,
-      summary: `Money of ${checkoutId}, which had ended`,
-    });
+    if (payment && isSettled(await endOf(checkoutId, checkout !== undefined && !order, options), payment)) return;
+    await certain(checkouts.settle(checkoutId, checkout));
   }
 
   /** Returns once it is certain to run. */
-  async function begin(start: Omit<Start, "taskQueue">): Promise<void> {
-    const started = await temporal.start({ ...start, taskQueue, mayRepeat: true });
+  async function certain(starting: Promise<Started>): Promise<void> {
+    const started = await starting;
     if (started.kind === "not-started" || started.kind === "unknown")
       throw new DomainError(
         "UNAVAILABLE",
@@ -81,8 +76,8 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
   }
 
   /** How a checkout that runs no more has ended; undefined when nothing tells. */
-  async function endOf(checkoutId: string, kept: boolean, options: CallOptions): Promise<CheckoutStatus | undefined> {
-    const returned = kept
+  async function endOf(checkoutId: string, closed: boolean, options: CallOptions): Promise<CheckoutStatus | undefined> {
+    const returned = closed
       ? await temporal.result<CheckoutView>(checkoutWorkflowId(checkoutId)).catch(() => undefined)
       : undefined;
     if (returned?.kind === "done") return returned.result.status;
@@ -116,12 +111,6 @@ export function webhookRoutes({ services, temporal, checkouts, taskQueue }: Webh
       },
     ),
   ];
-}
-
-/** Event and account of the checkout, so that operators find this beside it. */
-function whose(attributes: Readonly<Record<string, string>>): Record<string, string> {
-  const names = [searchAttributes.eventId, searchAttributes.accountId];
-  return Object.fromEntries(names.flatMap((name) => (attributes[name] ? [[name, attributes[name]]] : [])));
 }
 
 /** Has money moved that its order can't know of: made at Stripe itself, sent back by a bank, or disputed? */

@@ -56,6 +56,12 @@ export interface Description {
   /** COMPLETED when it returned; FAILED, TERMINATED, TIMED_OUT, CANCELLED, … otherwise. */
   readonly status: string;
   readonly attributes: Readonly<Record<string, string>>;
+  /** Has an operator reset it, so that an earlier run may have come to an end? */
+  readonly again: boolean;
+  /** By Temporal's clock, as is the next. */
+  readonly startedAtMs: number;
+  /** Undefined while it is open. */
+  readonly closedAtMs: number | undefined;
 }
 
 export interface Execution {
@@ -147,7 +153,16 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
       const attributes: Record<string, string> = {};
       for (const { key, value } of found.typedSearchAttributes.getAll())
         if (typeof value === "string") attributes[key.name] = value;
-      return { open: found.status.name === "RUNNING", status: found.status.name, attributes };
+      const { runId, startTime, closeTime, raw } = found;
+      const firstRunId = raw.workflowExecutionInfo?.firstRunId || runId;
+      return {
+        open: found.status.name === "RUNNING",
+        status: found.status.name,
+        attributes,
+        again: firstRunId !== runId,
+        startedAtMs: startTime.getTime(),
+        closedAtMs: closeTime?.getTime(),
+      };
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw broken(error);

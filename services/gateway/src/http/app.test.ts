@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { DomainError } from "@onsale/kit/errors";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
-import { afterAll, expect, test, vi } from "vitest";
+import { afterAll, expect, test } from "vitest";
 import { createApp } from "./app.js";
 import { type Route, route } from "./route.js";
 
@@ -65,14 +65,14 @@ test("failures and answers are counted from zero on, whatever the route; probes 
     return told.status;
   };
   expect(await ask("/v1/events", 503)).toBe(503);
-  await vi.waitFor(async () => expect(await both()).toEqual([0, 1]));
+  await expect.poll(both).toEqual([0, 1]);
   expect(await ask("/v1/events", 500)).toBe(500);
-  await vi.waitFor(async () => expect(await both()).toEqual([0, 2]));
+  await expect.poll(both).toEqual([0, 2]);
   expect(await ask("/readyz", 503)).toBe(503);
   expect(await ask("/v1/events", 409)).toBe(409);
   expect(await ask("/nowhere", 200)).toBe(404);
   expect(await ask("/v1/events", 200)).toBe(200);
-  await vi.waitFor(async () => expect(await both()).toEqual([3, 2]));
+  await expect.poll(both).toEqual([3, 2]);
 });
 
 test("of a route where the crowd is, each answer that it can give has its times from zero on", async () => {
@@ -81,5 +81,5 @@ test("of a route where the crowd is, each answer that it can give has its times 
   expect(await Promise.all([200, 500, 503, 418].map(count))).toEqual([0, 0, 0, undefined]);
   status = 503;
   await (await fetch(`${url}/v1/checkouts`, { method: "POST" })).arrayBuffer();
-  await vi.waitFor(async () => expect(await count(503)).toBe(1));
+  await expect.poll(() => count(503)).toBe(1);
 });

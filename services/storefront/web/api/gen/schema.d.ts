@@ -1296,7 +1296,7 @@ export interface components {
             };
             /** @description With status requires_action: send the buyer here to approve the payment. */
             actionUrl?: string;
-            /** @description Why it ended without tickets. */
+            /** @description Why it ended without tickets. CLOSED_BY_OPERATOR beside `paying`: it was closed by force, and what became of seats and money is being found out. */
             reason?: string;
             /** @description Ticket ids, once completed. */
             tickets: string[];
@@ -2358,7 +2358,7 @@ export interface components {
             };
             /** @description With status requires_action: send the buyer here to approve the payment. */
             actionUrl?: string;
-            /** @description Why it ended without tickets. */
+            /** @description Why it ended without tickets. CLOSED_BY_OPERATOR beside `paying`: it was closed by force, and what became of seats and money is being found out. */
             reason?: string;
             /** @description Ticket ids, once completed. */
             tickets: string[];
