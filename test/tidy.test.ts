@@ -136,7 +136,7 @@ describe("import walls", () => {
   it("each store's client is imported by one file of a service", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
-      ioredis: /^(services\/[^/]+\/src\/valkey|kit\/src\/redis)\.ts$/,
+      ioredis: /^(services\/[^/]+\/src\/(valkey\/)?valkey|kit\/src\/redis)\.ts$/,
       stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>

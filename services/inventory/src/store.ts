@@ -3,9 +3,9 @@ import { randomUUID } from "node:crypto";
 import { type DatabaseSettings, isDuplicateKey, openDatabase } from "@onsale/kit/mongodb";
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
 import { Binary, type ClientSession, type Filter } from "mongodb";
-import type { Allotments, Channel } from "./channels.js";
-import { type EventSearch, type SearchKeys, searchKeysOf, sortFields } from "./event-search.js";
-import type { EventRecord, EventStatus, OrphanRule, OwnEventSearch } from "./events.js";
+import type { Allotments, Channel } from "./channels/channel.js";
+import { type EventSearch, type SearchKeys, searchKeysOf, sortFields } from "./events/event-search.js";
+import type { EventRecord, EventStatus, OrphanRule, OwnEventSearch } from "./events/events.js";
 
 interface EventDocument extends SearchKeys {
   _id: string;

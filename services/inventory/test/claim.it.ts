@@ -1,7 +1,7 @@
 // Making held seats one's own: who may, who loses, what a retry gets, and what expiry means.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { personOf } from "../src/seat-map.js";
+import { personOf } from "../src/hall/seat-map.js";
 import { openStore } from "../src/store.js";
 import {
   claimOf,

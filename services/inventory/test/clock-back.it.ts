@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { createLogger } from "@onsale/kit/log";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { openValkey } from "../src/valkey.js";
+import { openValkey } from "../src/valkey/valkey.js";
 import { freshId, type Inventory, insist, newEvent, publishEvent, seatsWish, startForTest } from "./inventory.js";
 
 const hourMs = 3_600_000;

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import type { StartedProcess } from "../../../tools/backing/src/child-process.js";
 import { freePort } from "../../../tools/backing/src/ports.js";
 import { startMongodb } from "../../../tools/backing/src/servers.js";
-import { blockHoldId } from "../src/block.js";
+import { blockHoldId } from "../src/seats/block.js";
 import { openStore, type Store } from "../src/store.js";
 import {
   expectRefusal,

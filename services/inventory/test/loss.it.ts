@@ -10,10 +10,10 @@ import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { serverProgram } from "../../../tools/backing/src/programs.js";
-import { createGenerations } from "../src/generation.js";
-import { rememberEvents } from "../src/known-events.js";
+import { rememberEvents } from "../src/events/known-events.js";
+import { createGenerations } from "../src/recovery/generation.js";
 import { openStore, type Store } from "../src/store.js";
-import { openValkey } from "../src/valkey.js";
+import { openValkey } from "../src/valkey/valkey.js";
 import {
   claimOf,
   claimsIn,

@@ -6,7 +6,7 @@ import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { planLayout, type Run, readRuns, runsOf, type SectionPlan, seatsOf, writeRuns } from "../src/layout.js";
+import { planLayout, type Run, readRuns, runsOf, type SectionPlan, seatsOf, writeRuns } from "../src/hall/layout.js";
 import {
   drawSection,
   type HoldEntry,
@@ -19,8 +19,8 @@ import {
   stateAt,
   writeEntry,
   writeRecord,
-} from "../src/seat-map.js";
-import { type Generation, openValkey, type Valkey, writeMarker } from "../src/valkey.js";
+} from "../src/hall/seat-map.js";
+import { type Generation, openValkey, type Valkey, writeMarker } from "../src/valkey/valkey.js";
 import { eventually, hall, standing } from "./inventory.js";
 
 const seed = Number(process.env["MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));

@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { painting } from "../src/scripts.js";
-import { mapBytes, type SeatState, setState } from "../src/seat-map.js";
+import { mapBytes, type SeatState, setState } from "../src/hall/seat-map.js";
+import { painting } from "../src/valkey/scripts.js";
 
 let redis: Redis;
 beforeAll(() => {

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { mapBytes, type SeatState, setState } from "../hall/seat-map.js";
 import { outgrowsMap, runsBetween, withRuns } from "./seat-changes.js";
-import { mapBytes, type SeatState, setState } from "./seat-map.js";
 
 const mapOf = (states: readonly number[]): Uint8Array => {
   const map = new Uint8Array(mapBytes(states.length));

@@ -24,9 +24,9 @@ import { randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
-import { type Allotments, poolsOf } from "./channels.js";
-import type { EventRecord } from "./events.js";
-import { findSeat, type Layout, nameSeat, type Run, runsOf, writeRuns } from "./layout.js";
+import { type Allotments, poolsOf } from "../channels/channel.js";
+import type { EventRecord } from "../events/events.js";
+import { findSeat, type Layout, nameSeat, type Run, runsOf, writeRuns } from "../hall/layout.js";
 import {
   drawSection,
   readRecord,
@@ -35,10 +35,10 @@ import {
   type Sold,
   seatStates,
   writeEntry,
-} from "./seat-map.js";
-import type { Claim, Store } from "./store.js";
-import type { Generation, Marker, Valkey } from "./valkey.js";
-import { writeMarker } from "./valkey.js";
+} from "../hall/seat-map.js";
+import type { Claim, Store } from "../store.js";
+import type { Generation, Marker, Valkey } from "../valkey/valkey.js";
+import { writeMarker } from "../valkey/valkey.js";
 
 export interface GenerationDependencies {
   readonly store: Store;

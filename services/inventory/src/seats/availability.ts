@@ -1,11 +1,11 @@
 // How many seats are free, and which: read from the 2-bit maps, shared by everyone who asks at the same time.
 import type { Metrics } from "@onsale/kit/metrics";
-import type { EventRecord } from "./events.js";
-import { type Generations, rebuilding } from "./generation.js";
-import type { KnownEvents } from "./known-events.js";
-import type { SectionPlan } from "./layout.js";
-import { countStates, joinMaps, type SeatCounts } from "./seat-map.js";
-import type { Valkey } from "./valkey.js";
+import type { EventRecord } from "../events/events.js";
+import type { KnownEvents } from "../events/known-events.js";
+import type { SectionPlan } from "../hall/layout.js";
+import { countStates, joinMaps, type SeatCounts } from "../hall/seat-map.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import type { Valkey } from "../valkey/valkey.js";
 
 /** An event's maps at one moment. */
 export interface SeatMapsRead {

@@ -2,13 +2,13 @@
 import { DomainError } from "@onsale/kit/errors";
 import { derivedHex64 } from "@onsale/kit/ids";
 import type { Metrics } from "@onsale/kit/metrics";
-import { type EventRecord, isId, lineProblem } from "./events.js";
-import { type Generations, rebuilding } from "./generation.js";
+import { type EventRecord, isId, lineProblem } from "../events/events.js";
+import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import { findSeat, type Layout, nameSeat, type Run, runsOf, seatsOf } from "../hall/layout.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import type { Claim, Store, StoredBlock } from "../store.js";
+import type { Valkey } from "../valkey/valkey.js";
 import { findSeats } from "./hold.js";
-import { eventNotFound, type KnownEvents } from "./known-events.js";
-import { findSeat, type Layout, nameSeat, type Run, runsOf, seatsOf } from "./layout.js";
-import type { Claim, Store, StoredBlock } from "./store.js";
-import type { Valkey } from "./valkey.js";
 
 /*
  * The order is: the block's document (pending), Valkey, the claims together with the document (blocked). Valkey first, so that no

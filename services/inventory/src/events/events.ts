@@ -3,7 +3,7 @@ import { currencies, priceFault } from "@onsale/kit/currencies";
 import { derivedHex64 } from "@onsale/kit/ids";
 import { tellPriceFault } from "@onsale/kit/money";
 import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catalog";
-import { mostSeatsInEvent } from "./layout.js";
+import { mostSeatsInEvent } from "../hall/layout.js";
 
 /** How much a single seat left between taken ones counts when seats are chosen: never leave one where others will do, rather not, not at all. */
 export const orphanRules = ["strict", "lenient", "off"] as const;

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
+import type { KnownEvents } from "../events/known-events.js";
+import type { ClaimChange, Store } from "../store.js";
 import type { Generations } from "./generation.js";
-import type { KnownEvents } from "./known-events.js";
 import type { Reconciliation } from "./reconcile.js";
-import type { ClaimChange, Store } from "./store.js";
 
 /*
  * Whoever writes a claim tells Valkey at once, so almost always there is nothing to do here: a seat is looked at a little later, and

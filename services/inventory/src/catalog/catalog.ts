@@ -1,16 +1,7 @@
 // The organiser's and the visitor's use cases: create, publish, show and find events.
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
-import {
-  checkDraft,
-  checkPrices,
-  checkStart,
-  draftChanged,
-  readRevision,
-  withCapacities,
-  writeRevision,
-} from "./draft.js";
-import { cityKey, type EventSearch, placeOf, readCursor, writeCursor } from "./event-search.js";
+import { cityKey, type EventSearch, placeOf, readCursor, writeCursor } from "../events/event-search.js";
 import {
   type EventRecord,
   type EventStatus,
@@ -25,10 +16,19 @@ import {
   searchWords,
   statusOf,
   writeOwnCursor,
-} from "./events.js";
-import type { Generations } from "./generation.js";
-import { eventCancelled, eventNotFound, type KnownEvents } from "./known-events.js";
-import type { Store } from "./store.js";
+} from "../events/events.js";
+import { eventCancelled, eventNotFound, type KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../recovery/generation.js";
+import type { Store } from "../store.js";
+import {
+  checkDraft,
+  checkPrices,
+  checkStart,
+  draftChanged,
+  readRevision,
+  withCapacities,
+  writeRevision,
+} from "./drafts.js";
 
 export interface CatalogDependencies {
   readonly store: Store;

@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { EventRecord } from "../events/events.js";
+import { planLayout, type SectionPlan } from "../hall/layout.js";
 import {
   allottedToOthers,
   type Channel,
@@ -18,9 +20,7 @@ import {
   problemsOfChannel,
   refitChannels,
   seatIdsOf,
-} from "./channels.js";
-import type { EventRecord } from "./events.js";
-import { planLayout, type SectionPlan } from "./layout.js";
+} from "./channel.js";
 
 const row = { label: "A", firstSeat: 1, seatCount: 10, gaps: [5], blocked: [1], accessible: [], companion: [] };
 const hall: Section = {

@@ -1,7 +1,7 @@
 // Drafts: what may be stored as one, and the edit that puts another content in place of one, whole.
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
-import { type Misfit, refitChannels } from "./channels.js";
+import { type Misfit, refitChannels } from "../channels/channel.js";
 import {
   type EventRecord,
   type EventStatus,
@@ -13,10 +13,10 @@ import {
   problemsOf,
   statusOf,
   storedFingerprint,
-} from "./events.js";
-import { eventNotFound, type KnownEvents } from "./known-events.js";
-import { planLayout } from "./layout.js";
-import type { Store } from "./store.js";
+} from "../events/events.js";
+import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import { planLayout } from "../hall/layout.js";
+import type { Store } from "../store.js";
 
 export interface DraftDependencies {
   readonly store: Store;

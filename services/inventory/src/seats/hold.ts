@@ -2,8 +2,6 @@
 import { DomainError } from "@onsale/kit/errors";
 import { derivedHex64 } from "@onsale/kit/ids";
 import type { Metrics } from "@onsale/kit/metrics";
-import type { Channels, Opened } from "./allot.js";
-import type { SeatMaps } from "./availability.js";
 import {
   type BestChoice,
   chooseBest,
@@ -11,13 +9,12 @@ import {
   type Leftover,
   mostCompanionsEach,
   orphansOfPick,
-} from "./best-available.js";
-import { createBoards, openBoard } from "./board.js";
-import { channelSeats, codeInvalid, generalPool } from "./channels.js";
-import { accessibleEndsAtMs, type EventRecord, isId, saleEndsAtMs } from "./events.js";
-import { type Generations, rebuilding } from "./generation.js";
-import type { HoldRace } from "./hold-race.js";
-import { eventCancelled, type KnownEvents } from "./known-events.js";
+} from "../best-available/best-available.js";
+import { createBoards, openBoard } from "../best-available/board.js";
+import { channelSeats, codeInvalid, generalPool } from "../channels/channel.js";
+import type { Channels, Opened } from "../channels/channels.js";
+import { accessibleEndsAtMs, type EventRecord, isId, saleEndsAtMs } from "../events/events.js";
+import { eventCancelled, type KnownEvents } from "../events/known-events.js";
 import {
   findSeat,
   type Layout,
@@ -29,8 +26,11 @@ import {
   type SectionPlan,
   seatsOf,
   writeRuns,
-} from "./layout.js";
-import type { Generation, HoldAnswer, Valkey } from "./valkey.js";
+} from "../hall/layout.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import type { Generation, HoldAnswer, Valkey } from "../valkey/valkey.js";
+import type { SeatMaps } from "./availability.js";
+import type { HoldRace } from "./hold-race.js";
 
 export interface HoldDependencies {
   readonly events: KnownEvents;

@@ -1,5 +1,5 @@
 // What has changed between two moments of an event's seats, written as runs of seats in layout order. Pure.
-import { mapBytes, type SeatState, setState, stateAt } from "./seat-map.js";
+import { mapBytes, type SeatState, setState, stateAt } from "../hall/seat-map.js";
 
 /** Two bits a seat in layout order, seats of sections with rows only. */
 export type States = Uint8Array;

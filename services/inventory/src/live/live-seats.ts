@@ -19,12 +19,12 @@ import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { SeatChange, type SeatChanges, SeatSnapshot, type SeatVersion } from "@onsale/proto/inventory/v1/live";
 import type { SectionAvailability } from "@onsale/proto/inventory/v1/seats";
-import { type Generations, rebuilding } from "./generation.js";
-import type { KnownEvents } from "./known-events.js";
-import type { Layout } from "./layout.js";
+import type { KnownEvents } from "../events/known-events.js";
+import type { Layout } from "../hall/layout.js";
+import { countStates, joinMaps } from "../hall/seat-map.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import type { Generation, Valkey } from "../valkey/valkey.js";
 import { outgrowsMap, runsBetween, withRuns } from "./seat-changes.js";
-import { countStates, joinMaps } from "./seat-map.js";
-import type { Generation, Valkey } from "./valkey.js";
 
 export interface LiveDependencies {
   readonly valkey: Valkey;

@@ -1,9 +1,9 @@
 // What checkouts have bought, read from the claims: for those who look for claims that nothing stands behind.
 import { DomainError } from "@onsale/kit/errors";
-import { type EventRecord, isId } from "./events.js";
+import { type EventRecord, isId } from "../events/events.js";
+import type { KnownEvents } from "../events/known-events.js";
+import type { Store } from "../store.js";
 import { describeSeat, findSeats, type HeldSeat } from "./hold.js";
-import type { KnownEvents } from "./known-events.js";
-import type { Store } from "./store.js";
 
 export interface Sale {
   readonly event: EventRecord;

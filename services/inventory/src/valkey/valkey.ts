@@ -3,9 +3,9 @@ import type { Logger } from "@onsale/kit/log";
 import { openRedis, openRedisServers, type RedisServer } from "@onsale/kit/redis";
 import { refusalTeller, serverRefusal, serverUnavailable } from "@onsale/kit/redis-refusals";
 import type { ChainableCommander, Redis } from "ioredis";
-import { type Run, type SectionPlan, writeRuns } from "./layout.js";
+import { type Run, type SectionPlan, writeRuns } from "../hall/layout.js";
+import { type HoldEntry, mapBytes, personOf, readEntries, recordBytes, type SectionImage } from "../hall/seat-map.js";
 import { scripts } from "./scripts.js";
-import { type HoldEntry, mapBytes, personOf, readEntries, recordBytes, type SectionImage } from "./seat-map.js";
 
 /** One connection to one life of the server that has an event. After a reconnect it is another, and what was known is not. */
 export interface Life {

@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
-import type { Channels } from "./allot.js";
-import type { SeatMaps } from "./availability.js";
-import type { EventRecord } from "./events.js";
+import type { Channels } from "../channels/channels.js";
+import type { EventRecord } from "../events/events.js";
+import type { SeatMaps } from "../seats/availability.js";
+import type { Valkey } from "../valkey/valkey.js";
 import type { Generations } from "./generation.js";
-import type { Valkey } from "./valkey.js";
 
 export interface UpkeepDependencies {
   readonly maps: SeatMaps;

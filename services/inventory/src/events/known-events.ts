@@ -1,8 +1,8 @@
 // What a process remembers of events and layouts, so that a hold asks MongoDB for nothing.
 import { DomainError } from "@onsale/kit/errors";
+import { type Layout, planLayout } from "../hall/layout.js";
+import type { Store } from "../store.js";
 import { type EventRecord, isId } from "./events.js";
-import { type Layout, planLayout } from "./layout.js";
-import type { Store } from "./store.js";
 
 export interface KnownEvents {
   /** EVENT_NOT_FOUND for drafts too: their seats are nobody's yet. At most `eventCacheMs` old while MongoDB answers. */

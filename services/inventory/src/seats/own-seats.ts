@@ -1,13 +1,13 @@
 // What one person holds or owns in an event: for a map on which one's own seats look like one's own.
 import { DomainError } from "@onsale/kit/errors";
-import { type EventRecord, isId } from "./events.js";
-import { type Generations, rebuilding } from "./generation.js";
+import { type EventRecord, isId } from "../events/events.js";
+import type { KnownEvents } from "../events/known-events.js";
+import { type Layout, nameSeat, readRuns, type Seat, seatsOf } from "../hall/layout.js";
+import { readRecord, seatStates } from "../hall/seat-map.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import type { Store } from "../store.js";
+import type { Generation, Valkey } from "../valkey/valkey.js";
 import { describeSeat, type HeldSeat } from "./hold.js";
-import type { KnownEvents } from "./known-events.js";
-import { type Layout, nameSeat, readRuns, type Seat, seatsOf } from "./layout.js";
-import { readRecord, seatStates } from "./seat-map.js";
-import type { Store } from "./store.js";
-import type { Generation, Valkey } from "./valkey.js";
 
 export interface OwnSeatsDependencies {
   readonly store: Store;

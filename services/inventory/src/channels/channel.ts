@@ -1,7 +1,7 @@
 // Channels: seats set aside for who has a code. What one may be, what a code opens, and whose each seat is. Pure.
 import { createHmac } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
-import { type EventRecord, lineProblem, type Problem, saleEndsAtMs, timeProblem } from "./events.js";
+import { type EventRecord, lineProblem, type Problem, saleEndsAtMs, timeProblem } from "../events/events.js";
 import {
   findSeat,
   type Layout,
@@ -13,7 +13,7 @@ import {
   type SectionPlan,
   seatsOf,
   writeRuns,
-} from "./layout.js";
+} from "../hall/layout.js";
 
 /** The pool of every seat that is no channel's. */
 export const generalPool = 0;

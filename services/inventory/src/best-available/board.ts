@@ -1,6 +1,6 @@
 // The free seats of an event as those see them who choose: one bit a seat, less those that somebody is about to have. Pure.
-import type { RowPlan, Run, SectionPlan } from "./layout.js";
-import { seatStates, stateAt } from "./seat-map.js";
+import type { RowPlan, Run, SectionPlan } from "../hall/layout.js";
+import { seatStates, stateAt } from "../hall/seat-map.js";
 
 export interface FreeSeats {
   readonly section: SectionPlan;

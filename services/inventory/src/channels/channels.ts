@@ -2,6 +2,14 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
+import { type EventRecord, isId } from "../events/events.js";
+import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import { type Layout, nameSeat, type Run, runsOf, type Seat, type SectionPlan, writeRuns } from "../hall/layout.js";
+import { mapBytes, readRecord, type SeatCounts, seatStates, setState } from "../hall/seat-map.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import { findSeats } from "../seats/hold.js";
+import type { Store } from "../store.js";
+import type { Generation, Valkey } from "../valkey/valkey.js";
 import {
   type Allotments,
   allottedToOthers,
@@ -23,15 +31,7 @@ import {
   poolsOf,
   problemsOfChannel,
   seatIdsOf,
-} from "./channels.js";
-import { type EventRecord, isId } from "./events.js";
-import { type Generations, rebuilding } from "./generation.js";
-import { findSeats } from "./hold.js";
-import { eventNotFound, type KnownEvents } from "./known-events.js";
-import { type Layout, nameSeat, type Run, runsOf, type Seat, type SectionPlan, writeRuns } from "./layout.js";
-import { mapBytes, readRecord, type SeatCounts, seatStates, setState } from "./seat-map.js";
-import type { Store } from "./store.js";
-import type { Generation, Valkey } from "./valkey.js";
+} from "./channel.js";
 
 export interface AllotDependencies {
   readonly store: Store;

@@ -1,7 +1,8 @@
 // Which free seats to offer: side by side, near the focal point, leaving no orphan, at random among the best. Pure.
+
+import type { OrphanRule } from "../events/events.js";
+import type { RowPlan, Run, Seat, SectionPlan } from "../hall/layout.js";
 import { type Board, eachStretch, type FreeSeats, isBit, type View } from "./board.js";
-import type { OrphanRule } from "./events.js";
-import type { RowPlan, Run, Seat, SectionPlan } from "./layout.js";
 
 /*
  * How good a place is, is counted in eighths of a row: a row further from the focal point's row is 8, a seat further aside is 2, so

@@ -3,8 +3,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
-import { type EventRecord, isId } from "./events.js";
-import { type Generations, rebuilding } from "./generation.js";
+import { type EventRecord, isId } from "../events/events.js";
+import { eventCancelled, type KnownEvents } from "../events/known-events.js";
+import { type Run, runsOf, writeRuns } from "../hall/layout.js";
+import { type Generations, rebuilding } from "../recovery/generation.js";
+import type { Claim, Store } from "../store.js";
+import type { FenceAnswer, Valkey } from "../valkey/valkey.js";
 import {
   checkHoldId,
   checkSeatIds,
@@ -15,10 +19,6 @@ import {
   seatsTaken,
   seatsTakenByName,
 } from "./hold.js";
-import { eventCancelled, type KnownEvents } from "./known-events.js";
-import { type Run, runsOf, writeRuns } from "./layout.js";
-import type { Claim, Store } from "./store.js";
-import type { FenceAnswer, Valkey } from "./valkey.js";
 
 export interface ClaimDependencies {
   readonly store: Store;

@@ -1,11 +1,11 @@
 // Comparing the seats in Valkey with the claims in MongoDB, event by event: for the schedule that does it, and for operators.
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
-import { allEvents, type SearchPlace } from "./event-search.js";
-import { type EventRecord, isId } from "./events.js";
+import { allEvents, type SearchPlace } from "../events/event-search.js";
+import { type EventRecord, isId } from "../events/events.js";
+import type { KnownEvents } from "../events/known-events.js";
+import type { Store } from "../store.js";
 import type { Generations } from "./generation.js";
-import type { KnownEvents } from "./known-events.js";
-import type { Store } from "./store.js";
 
 export interface ReconcileDependencies {
   readonly store: Store;
