@@ -5,7 +5,8 @@ import type { PriceTier, Section, Venue } from "@onsale/proto/inventory/v1/catal
 import { Binary, type ClientSession, type Filter } from "mongodb";
 import type { Allotments, Channel } from "./channels/channel.js";
 import { type EventSearch, type SearchKeys, searchKeysOf, sortFields } from "./events/event-search.js";
-import type { EventRecord, EventStatus, OrphanRule, OwnEventSearch } from "./events/events.js";
+import type { EventRecord, EventStatus, OrphanRule } from "./events/events.js";
+import type { OwnEventSearch } from "./events/own-events.js";
 
 interface EventDocument extends SearchKeys {
   _id: string;

@@ -2,8 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Layout, nameSeat, planLayout, type Run, runsOf, type SectionPlan, seatsOf } from "../hall/layout.js";
 import { mapBytes, type SeatState, setState, stateAt } from "../hall/seat-map.js";
-import { type BestChoice, chooseBest, describeLeftover, orphansOfPick } from "./best-available.js";
+import { chooseBest, describeLeftover } from "./best-available.js";
 import { createBoards, openBoard } from "./board.js";
+import type { BestChoice } from "./choice.js";
+import { orphansOfPick } from "./orphans.js";
 
 interface RowIn {
   readonly seatCount: number;

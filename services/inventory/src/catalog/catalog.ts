@@ -8,16 +8,14 @@ import {
   fingerprint,
   isId,
   isVisible,
-  layoutFingerprint,
-  lineProblem,
   type NewEvent,
-  type OwnEventSearch,
-  readOwnCursor,
-  searchWords,
   statusOf,
-  writeOwnCursor,
 } from "../events/events.js";
 import { eventCancelled, eventNotFound, type KnownEvents } from "../events/known-events.js";
+import { type OwnEventSearch, readOwnCursor, writeOwnCursor } from "../events/own-events.js";
+import { searchWords } from "../events/search-words.js";
+import { layoutFingerprint } from "../hall/layout-version.js";
+import { lineProblem } from "../hall/problems.js";
 import type { Generations } from "../recovery/generation.js";
 import type { Store } from "../store.js";
 import {

@@ -2,20 +2,19 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import { type Misfit, refitChannels } from "../channels/channel.js";
+import { problemsInPrices, problemsOf } from "../events/event-checks.js";
 import {
   type EventRecord,
   type EventStatus,
   isId,
-  layoutFingerprint,
   type NewEvent,
-  type Problem,
-  problemsInPrices,
-  problemsOf,
   statusOf,
   storedFingerprint,
 } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
 import { planLayout } from "../hall/layout.js";
+import { layoutFingerprint } from "../hall/layout-version.js";
+import type { Problem } from "../hall/problems.js";
 import type { Store } from "../store.js";
 
 export interface DraftDependencies {

@@ -1,7 +1,7 @@
 // Channels: seats set aside for who has a code. What one may be, what a code opens, and whose each seat is. Pure.
 import { createHmac } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
-import { type EventRecord, lineProblem, type Problem, saleEndsAtMs, timeProblem } from "../events/events.js";
+import { type EventRecord, saleEndsAtMs } from "../events/events.js";
 import {
   findSeat,
   type Layout,
@@ -14,6 +14,7 @@ import {
   seatsOf,
   writeRuns,
 } from "../hall/layout.js";
+import { lineProblem, type Problem, timeProblem } from "../hall/problems.js";
 
 /** The pool of every seat that is no channel's. */
 export const generalPool = 0;

@@ -4,10 +4,10 @@ import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import { findSeats } from "../hall/find-seats.js";
 import { type Layout, nameSeat, type Run, runsOf, type Seat, type SectionPlan, writeRuns } from "../hall/layout.js";
 import { mapBytes, readRecord, type SeatCounts, seatStates, setState } from "../hall/seat-map.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
-import { findSeats } from "../seats/hold.js";
 import type { Store } from "../store.js";
 import type { Generation, Valkey } from "../valkey/valkey.js";
 import {

@@ -1,6 +1,8 @@
 // How published events are searched: the keys that are stored for it, the orders, and what a cursor means. Pure.
 import { derivedHex64 } from "@onsale/kit/ids";
-import { type EventRecord, readCursorParts, searchWords, writeCursorParts } from "./events.js";
+import { readCursorParts, writeCursorParts } from "./cursors.js";
+import type { EventRecord } from "./events.js";
+import { searchWords } from "./search-words.js";
 
 export const eventSorts = ["date", "price", "name"] as const;
 export type EventSort = (typeof eventSorts)[number];

@@ -1,6 +1,9 @@
 import type { Row, Section } from "@onsale/proto/inventory/v1/catalog";
 import { describe, expect, test } from "vitest";
-import { fingerprint, isVisible, layoutFingerprint, type NewEvent, problemsOf, searchWords } from "./events.js";
+import { layoutFingerprint } from "../hall/layout-version.js";
+import { problemsOf } from "./event-checks.js";
+import { fingerprint, isVisible, type NewEvent } from "./events.js";
+import { searchWords } from "./search-words.js";
 
 const event: NewEvent = {
   eventId: "evt_1",

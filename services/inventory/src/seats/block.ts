@@ -2,13 +2,14 @@
 import { DomainError } from "@onsale/kit/errors";
 import { derivedHex64 } from "@onsale/kit/ids";
 import type { Metrics } from "@onsale/kit/metrics";
-import { type EventRecord, isId, lineProblem } from "../events/events.js";
+import { type EventRecord, isId } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import { findSeats } from "../hall/find-seats.js";
 import { findSeat, type Layout, nameSeat, type Run, runsOf, seatsOf } from "../hall/layout.js";
+import { lineProblem } from "../hall/problems.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
 import type { Claim, Store, StoredBlock } from "../store.js";
 import type { Valkey } from "../valkey/valkey.js";
-import { findSeats } from "./hold.js";
 
 /*
  * The order is: the block's document (pending), Valkey, the claims together with the document (blocked). Valkey first, so that no

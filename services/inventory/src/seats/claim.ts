@@ -5,20 +5,15 @@ import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventCancelled, type KnownEvents } from "../events/known-events.js";
+import { checkSeatIds, findSeats, mostSeatsAtOnce } from "../hall/find-seats.js";
 import { type Run, runsOf, writeRuns } from "../hall/layout.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
 import type { Claim, Store } from "../store.js";
 import type { FenceAnswer, Valkey } from "../valkey/valkey.js";
-import {
-  checkHoldId,
-  checkSeatIds,
-  describeSeat,
-  findSeats,
-  holdIdOf,
-  mostSeatsAtOnce,
-  seatsTaken,
-  seatsTakenByName,
-} from "./hold.js";
+import { describeSeat } from "./held-seats.js";
+import { checkHoldId } from "./hold-checks.js";
+import { holdIdOf } from "./hold-request.js";
+import { seatsTaken, seatsTakenByName } from "./refusals.js";
 
 export interface ClaimDependencies {
   readonly store: Store;

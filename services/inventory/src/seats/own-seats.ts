@@ -7,7 +7,8 @@ import { readRecord, seatStates } from "../hall/seat-map.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
 import type { Store } from "../store.js";
 import type { Generation, Valkey } from "../valkey/valkey.js";
-import { describeSeat, type HeldSeat } from "./hold.js";
+import { describeSeat } from "./held-seats.js";
+import type { HeldSeat } from "./hold-request.js";
 
 export interface OwnSeatsDependencies {
   readonly store: Store;

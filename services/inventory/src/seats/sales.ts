@@ -2,8 +2,10 @@
 import { DomainError } from "@onsale/kit/errors";
 import { type EventRecord, isId } from "../events/events.js";
 import type { KnownEvents } from "../events/known-events.js";
+import { findSeats } from "../hall/find-seats.js";
 import type { Store } from "../store.js";
-import { describeSeat, findSeats, type HeldSeat } from "./hold.js";
+import { describeSeat } from "./held-seats.js";
+import type { HeldSeat } from "./hold-request.js";
 
 export interface Sale {
   readonly event: EventRecord;
