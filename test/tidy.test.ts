@@ -133,9 +133,9 @@ describe("import walls", () => {
     expect(impure).toEqual([]);
   });
 
-  it("each store's client is imported by one file of a service", () => {
+  it("each store's client is imported by one file of a service, or of its rooms", () => {
     const owners: Record<string, RegExp> = {
-      mongodb: /^(services\/[^/]+\/src\/store|kit\/src\/mongodb)\.ts$/,
+      mongodb: /^(services\/[^/]+\/src\/(store|[a-z-]+\/[a-z-]+-store)|kit\/src\/mongodb)\.ts$/,
       ioredis: /^(services\/[^/]+\/src\/(valkey\/)?valkey|kit\/src\/redis)\.ts$/,
       stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
     };

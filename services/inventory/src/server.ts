@@ -30,6 +30,7 @@ import type { LiveSeats } from "./live/live-seats.js";
 import type { Reconciliation } from "./recovery/reconcile.js";
 import { countAvailability, describeStates, type SeatMaps } from "./seats/availability.js";
 import type { Blocks } from "./seats/block.js";
+import type { StoredBlock } from "./seats/block-store.js";
 import type { Claims } from "./seats/claim.js";
 import type { Holds } from "./seats/hold.js";
 import type { HoldRace } from "./seats/hold-race.js";
@@ -37,7 +38,6 @@ import type { Hold, Selection } from "./seats/hold-request.js";
 import { type HoldAnswerer, holdStream } from "./seats/hold-stream.js";
 import type { OwnSeatsOf } from "./seats/own-seats.js";
 import type { Sale, Sales } from "./seats/sales.js";
-import type { StoredBlock } from "./store.js";
 
 export interface InventoryUseCases {
   readonly catalog: Catalog;
@@ -47,11 +47,12 @@ export interface InventoryUseCases {
   readonly claims: Claims;
   readonly maps: SeatMaps;
   readonly race: HoldRace;
+  readonly sales: Sales;
 }
 
 export function serveInventory(
   server: GrpcServer,
-  { catalog, drafts, events, holds, claims, maps, race }: InventoryUseCases,
+  { catalog, drafts, events, holds, claims, maps, race, sales }: InventoryUseCases,
   streams: StreamServer,
 ): void {
   server.serve(CatalogServiceService, {
@@ -98,7 +99,7 @@ export function serveInventory(
     cancelEvent: async ({ eventId, organiserId, reason }) => ({
       event: eventOf(await catalog.cancel(eventId, organiserId, reason)),
     }),
-    listClaimants: ({ eventId, cursor, limit }) => catalog.claimants(eventId, cursor, limit),
+    listClaimants: ({ eventId, cursor, limit }) => sales.claimants(eventId, cursor, limit),
     countHolds: ({ eventId }) => race.of(eventId),
   });
 

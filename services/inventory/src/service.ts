@@ -67,6 +67,7 @@ export async function startInventory({
   const claims = createClaims({ store, events, generations, valkey, log, metrics, running: lifecycle.running });
   const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
   const ownSeats = createOwnSeats({ store, valkey, events, generations });
+  const sales = createSales({ store, events });
   const catalog = createCatalog({ store, events, generations, now: Date.now });
   const drafts = createDrafts({ store, events, now: Date.now });
 
@@ -90,10 +91,10 @@ export async function startInventory({
     healthListen: config.GRPC_HEALTH_LISTEN,
   });
   const streams = createStreams({ trust, log, metrics });
-  serveInventory(server, { catalog, drafts, events, holds, claims, maps, race }, streams);
+  serveInventory(server, { catalog, drafts, events, holds, claims, maps, race, sales }, streams);
   serveOrganisers(server, { channels, blocks });
   const reconciliation = createReconciliation({ store, events, generations, now: Date.now, log });
-  serveReconciliation(server, reconciliation, createSales({ store, events }));
+  serveReconciliation(server, reconciliation, sales);
   serveLive(server, { live, ownSeats }, createWatches({ trust, log, metrics }));
 
   await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());

@@ -2,6 +2,7 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import { cityKey, type EventSearch, placeOf, readCursor, writeCursor } from "../events/event-search.js";
+import type { EventStore } from "../events/event-store.js";
 import {
   type EventRecord,
   type EventStatus,
@@ -14,10 +15,10 @@ import {
 import { eventCancelled, eventNotFound, type KnownEvents } from "../events/known-events.js";
 import { type OwnEventSearch, readOwnCursor, writeOwnCursor } from "../events/own-events.js";
 import { searchWords } from "../events/search-words.js";
+import type { LayoutStore } from "../hall/layout-store.js";
 import { layoutFingerprint } from "../hall/layout-version.js";
 import { lineProblem } from "../hall/problems.js";
 import type { Generations } from "../recovery/generation.js";
-import type { Store } from "../store.js";
 import {
   checkDraft,
   checkPrices,
@@ -29,7 +30,7 @@ import {
 } from "./drafts.js";
 
 export interface CatalogDependencies {
-  readonly store: Store;
+  readonly store: { readonly events: EventStore; readonly layouts: LayoutStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
   readonly now: () => number;
@@ -47,27 +48,26 @@ const publishWaitMs = 10_000;
 const mostPerPage = 100;
 const mostOwnPerPage = 500;
 const longestReason = 200;
-const mostClaimsAtOnce = 1_000;
 const dayMs = 24 * 60 * 60 * 1000;
 const mostWords = 10;
 
 export function createCatalog({ store, events, generations, now }: CatalogDependencies) {
   async function visible(eventId: string, viewerId: string): Promise<EventRecord> {
-    const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
+    const found = isId(eventId) ? (await store.events.find(eventId))?.event : undefined;
     if (!found || !isVisible(found, viewerId)) throw eventNotFound();
     return found;
   }
 
   /** organiserId empty: an operator, whose hands reach all. Another's event is not told apart from none. */
   async function ownedWithSource(eventId: string, organiserId: string) {
-    const found = isId(eventId) ? await store.findEvent(eventId) : undefined;
+    const found = isId(eventId) ? await store.events.find(eventId) : undefined;
     if (!found || (organiserId !== "" && found.event.organiserId !== organiserId)) throw eventNotFound();
     return found;
   }
   const owned = async (eventId: string, organiserId: string) => (await ownedWithSource(eventId, organiserId)).event;
 
   async function sectionsOf({ layoutVersion }: EventRecord): Promise<Section[]> {
-    const sections = await store.findSections(layoutVersion);
+    const sections = await store.layouts.find(layoutVersion);
     if (!sections) throw new Error(`layout ${layoutVersion} is not in the database, though an event has it`);
     return sections;
   }
@@ -77,7 +77,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
     async create(wanted: NewEvent, sections: readonly Section[], layoutSource = ""): Promise<EventRecord> {
       checkDraft(wanted, sections, layoutSource);
       const made = fingerprint(wanted, sections);
-      const before = await store.findEvent(wanted.eventId);
+      const before = await store.events.find(wanted.eventId);
       if (before) return sameAs(before, made);
       checkStart(wanted, now());
       const counted = withCapacities(sections);
@@ -92,9 +92,9 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
         epoch: 0,
         revision: 0,
       };
-      if (await store.addEvent(event, counted, layoutSource, made)) return event;
+      if (await store.events.add(event, counted, layoutSource, made)) return event;
       // Someone was quicker between the look and the insert: perhaps our own first try.
-      const other = await store.findEvent(wanted.eventId);
+      const other = await store.events.find(wanted.eventId);
       if (!other) throw new Error("an event's id was taken, and then there was none");
       return sameAs(other, made);
     },
@@ -110,7 +110,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       if (!event.published) {
         checkPrices(event);
         event =
-          (await store.publish(eventId, revision === undefined ? undefined : readRevision(revision))) ??
+          (await store.events.publish(eventId, revision === undefined ? undefined : readRevision(revision))) ??
           (await owned(eventId, organiserId));
       }
       if (!event.published) throw draftChanged();
@@ -128,7 +128,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       const status = statusOf(before);
       if (status === "draft")
         throw new DomainError("EVENT_IS_DRAFT", "The event is a draft: nobody has seen it, so nothing is cancelled.");
-      if (status === "published") await store.cancel(eventId, now(), reason);
+      if (status === "published") await store.events.cancel(eventId, now(), reason);
       events.forget(eventId);
       return await owned(eventId, organiserId);
     },
@@ -139,7 +139,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       organiserId: string,
     ): Promise<{ event: EventRecord; sections: Section[]; layoutSource: string; revision: string | undefined }> {
       const { event, layoutSourceId } = await ownedWithSource(eventId, organiserId);
-      const [sections, layoutSource] = await Promise.all([sectionsOf(event), store.layoutSource(layoutSourceId)]);
+      const [sections, layoutSource] = await Promise.all([sectionsOf(event), store.layouts.source(layoutSourceId)]);
       return { event, sections, layoutSource, revision: event.published ? undefined : writeRevision(event) };
     },
 
@@ -169,7 +169,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       };
       const after = cursor === "" ? undefined : readOwnCursor(search, cursor);
       if (cursor !== "" && !after) throw strangeCursor();
-      const found = await store.ownEvents({ ...search, after });
+      const found = await store.events.own({ ...search, after });
       const page = found.slice(0, pageSize);
       const last = page.at(-1);
       return { events: page, nextCursor: found.length > pageSize && last ? writeOwnCursor(search, last) : "" };
@@ -180,26 +180,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       if (eventIds.length > mostPerPage)
         throw new DomainError("REQUEST_INVALID", `At most ${mostPerPage} events can be asked for at once.`);
       const wanted = eventIds.filter(isId);
-      return wanted.length === 0 ? [] : (await store.eventsOf(wanted)).filter(({ published }) => published);
-    },
-
-    /** Whose checkouts have claims in an event: those among the next so many claims, by their seats' ids. Refusals: REQUEST_INVALID. */
-    async claimants(
-      eventId: string,
-      cursor: string,
-      limit: number,
-    ): Promise<{ checkoutIds: string[]; nextCursor: string }> {
-      if (!isId(eventId) || /[\p{C}\s]/u.test(cursor) || cursor.length > 64)
-        throw new DomainError("REQUEST_INVALID", "The event's id or the cursor is not one.");
-      if (!Number.isInteger(limit) || limit < 0 || limit > mostClaimsAtOnce)
-        throw new DomainError("REQUEST_INVALID", `At most ${mostClaimsAtOnce} claims can be looked at in one go.`);
-      const most = limit === 0 ? mostClaimsAtOnce / 2 : limit;
-      const found = await store.claimsAfter(eventId, cursor, most);
-      const sold = found.filter(({ kind }) => kind !== "block");
-      return {
-        checkoutIds: [...new Set(sold.map(({ checkoutId }) => checkoutId))],
-        nextCursor: found.length === most ? (found.at(-1)?.seatId ?? "") : "",
-      };
+      return wanted.length === 0 ? [] : (await store.events.some(wanted)).filter(({ published }) => published);
     },
 
     /** With its sections, which have no rows here. */
@@ -238,7 +219,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
       if (cursor !== "" && !after) throw strangeCursor();
       // Asked for words or a city that have no letter or digit, nothing matches.
       const nothing = (query.trim() !== "" && words.length === 0) || (city.trim() !== "" && search.city === "");
-      const found = nothing ? [] : await store.searchEvents({ ...search, after });
+      const found = nothing ? [] : await store.events.search({ ...search, after });
       const page = found.slice(0, pageSize);
       const last = page.at(-1);
       const nextCursor = found.length > pageSize && last ? writeCursor(search, placeOf(last, sort)) : "";
@@ -246,7 +227,7 @@ export function createCatalog({ store, events, generations, now }: CatalogDepend
     },
 
     /** The cities and currencies of published events that begin today (in UTC, as days are searched) or later, those of most events first. */
-    facets: () => store.eventFacets(now() - (now() % dayMs)),
+    facets: () => store.events.facets(now() - (now() % dayMs)),
   };
 }
 

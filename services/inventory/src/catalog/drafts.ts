@@ -2,7 +2,9 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import { type Misfit, refitChannels } from "../channels/channel.js";
+import type { ChannelStore } from "../channels/channel-store.js";
 import { problemsInPrices, problemsOf } from "../events/event-checks.js";
+import type { EventStore } from "../events/event-store.js";
 import {
   type EventRecord,
   type EventStatus,
@@ -15,10 +17,10 @@ import { eventNotFound, type KnownEvents } from "../events/known-events.js";
 import { planLayout } from "../hall/layout.js";
 import { layoutFingerprint } from "../hall/layout-version.js";
 import type { Problem } from "../hall/problems.js";
-import type { Store } from "../store.js";
+import type { DraftStore } from "./draft-store.js";
 
 export interface DraftDependencies {
-  readonly store: Store;
+  readonly store: { readonly channels: ChannelStore; readonly drafts: DraftStore; readonly events: EventStore };
   readonly events: KnownEvents;
   readonly now: () => number;
 }
@@ -53,8 +55,8 @@ export function createDrafts({ store, events, now }: DraftDependencies) {
       const { eventId } = wish.wanted;
       for (let attempt = 1; attempt <= tries; attempt++) {
         // First the channels: whoever changes them, or the draft, between here and the end makes the store refuse.
-        const allotments = isId(eventId) ? await store.allotmentsOf(eventId) : undefined;
-        const stored = allotments && (await store.findEvent(eventId))?.event;
+        const allotments = isId(eventId) ? await store.channels.of(eventId) : undefined;
+        const stored = allotments && (await store.events.find(eventId))?.event;
         if (!stored || (organiserId !== "" && stored.organiserId !== organiserId)) throw eventNotFound();
         if (stored.published) throw notDraft(statusOf(stored));
         const wanted: NewEvent = { ...wish.wanted, organiserId: stored.organiserId };
@@ -82,7 +84,7 @@ export function createDrafts({ store, events, now }: DraftDependencies) {
         );
         if (misfits.length > 0) throw inTheWay(misfits);
         const next = { ...allotments, version: allotments.version + 1, channels };
-        if (await store.replaceDraft({ event, sections: counted, layoutSource, allotments: next }))
+        if (await store.drafts.replace({ event, sections: counted, layoutSource, allotments: next }))
           return { event, revision: writeRevision(event) };
       }
       throw new DomainError("UNAVAILABLE", "The draft's channels are being changed by others. Please try again.");

@@ -2,13 +2,13 @@
 import { createHmac, randomBytes, randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
+import type { EventStore } from "../events/event-store.js";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
 import { findSeats } from "../hall/find-seats.js";
 import { type Layout, nameSeat, type Run, runsOf, type Seat, type SectionPlan, writeRuns } from "../hall/layout.js";
 import { mapBytes, readRecord, type SeatCounts, seatStates, setState } from "../hall/seat-map.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Store } from "../store.js";
 import type { Generation, Valkey } from "../valkey/valkey.js";
 import {
   type Allotments,
@@ -32,9 +32,10 @@ import {
   problemsOfChannel,
   seatIdsOf,
 } from "./channel.js";
+import type { ChannelStore } from "./channel-store.js";
 
 export interface AllotDependencies {
-  readonly store: Store;
+  readonly store: { readonly channels: ChannelStore; readonly events: EventStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
   readonly valkey: Valkey;
@@ -92,7 +93,7 @@ export function createChannels(dependencies: AllotDependencies) {
 
   async function read(eventId: string): Promise<Allotments> {
     try {
-      const allotments = await store.allotmentsOf(eventId);
+      const allotments = await store.channels.of(eventId);
       remember(known, eventId, { allotments, readAtMs: now() }, mostEvents);
       return allotments;
     } catch (error) {
@@ -114,7 +115,7 @@ export function createChannels(dependencies: AllotDependencies) {
   }
 
   async function codesOf(codesId: string): Promise<Buffer | undefined> {
-    const found = codeSets.get(codesId) ?? (await store.codesOf(codesId));
+    const found = codeSets.get(codesId) ?? (await store.channels.codes(codesId));
     if (found) remember(codeSets, codesId, found, mostCodeSets);
     return found;
   }
@@ -177,12 +178,12 @@ export function createChannels(dependencies: AllotDependencies) {
   /** Ends the channels whose window is over. */
   async function endDue(eventId: string): Promise<Allotments> {
     for (let attempt = 1; ; attempt++) {
-      const before = await store.allotmentsOf(eventId);
+      const before = await store.channels.of(eventId);
       const isDue = ({ ended, closesAtMs }: Channel) => !ended && closesAtMs <= now();
       if (!before.channels.some(isDue)) return before;
       const channels = before.channels.map((channel) => (isDue(channel) ? { ...channel, ended: true } : channel));
       const next = { ...before, version: before.version + 1, channels };
-      if (await store.saveAllotments(next)) {
+      if (await store.channels.save(next)) {
         known.delete(eventId);
         log.info(
           { eventId, channels: before.channels.filter(isDue).map(({ channelId }) => channelId) },
@@ -197,7 +198,7 @@ export function createChannels(dependencies: AllotDependencies) {
   // ---- the organiser
 
   async function owned(eventId: string, organiserId: string): Promise<EventRecord> {
-    const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
+    const found = isId(eventId) ? (await store.events.find(eventId))?.event : undefined;
     if (!found || (organiserId !== "" && found.organiserId !== organiserId)) throw eventNotFound();
     return found;
   }
@@ -340,7 +341,7 @@ export function createChannels(dependencies: AllotDependencies) {
   ): Promise<{ channel: ChannelState; notFree: string[] }> {
     for (let attempt = 1; ; attempt++) {
       // First the channels: an edit of a draft changes them with the event, so while they stay the same this event is the one to save them for.
-      const before = await store.allotmentsOf(eventId);
+      const before = await store.channels.of(eventId);
       const event = await owned(eventId, organiserId);
       const layout = await events.layoutOf(event.layoutVersion);
       const problems = problemsOfChannel(wish, event, layout);
@@ -351,8 +352,8 @@ export function createChannels(dependencies: AllotDependencies) {
           throw new DomainError("SECTION_UNKNOWN", `This event has no section "${sectionId}".`, { section: sectionId });
 
       const planned = await plan(event, layout, before, wish, seats);
-      if (planned) await store.addCodes(eventId, planned.codesId, planned.packed);
-      if (planned && !(await store.saveAllotments(planned.next))) {
+      if (planned) await store.channels.addCodes(eventId, planned.codesId, planned.packed);
+      if (planned && !(await store.channels.save(planned.next))) {
         if (attempt < tries) continue;
         throw new DomainError(
           "UNAVAILABLE",
@@ -371,9 +372,9 @@ export function createChannels(dependencies: AllotDependencies) {
   /** Tells Valkey; clears away what is of no use any more. */
   async function follow(event: EventRecord, present: Allotments): Promise<void> {
     // Read again: a draft may have been published meanwhile, with the channels as they were before.
-    const published = event.published || (await store.findEvent(event.eventId))?.event.published;
+    const published = event.published || (await store.events.find(event.eventId))?.event.published;
     if (published) await bringInLine(event, present);
-    await store.dropCodes(
+    await store.channels.dropCodes(
       event.eventId,
       present.channels.map(({ codesId }) => codesId),
     );
@@ -436,11 +437,11 @@ export function createChannels(dependencies: AllotDependencies) {
     async delete(eventId: string, channelId: string, organiserId: string): Promise<void> {
       const event = await owned(eventId, organiserId);
       for (let attempt = 1; ; attempt++) {
-        const before = await store.allotmentsOf(eventId);
+        const before = await store.channels.of(eventId);
         const channels = before.channels.filter((channel) => channel.channelId !== channelId);
         const unchanged = channels.length === before.channels.length;
         const next = unchanged ? before : { ...before, version: before.version + 1, channels };
-        if (unchanged || (await store.saveAllotments(next))) {
+        if (unchanged || (await store.channels.save(next))) {
           known.delete(eventId);
           return await follow(event, next);
         }
@@ -456,7 +457,7 @@ export function createChannels(dependencies: AllotDependencies) {
       let event = await owned(eventId, organiserId);
       for (;;) {
         const { layoutVersion } = event;
-        const { channels } = await store.allotmentsOf(eventId);
+        const { channels } = await store.channels.of(eventId);
         // A draft may have got another hall meanwhile.
         if (!event.published) event = await owned(eventId, organiserId);
         if (event.layoutVersion !== layoutVersion) continue;
@@ -507,14 +508,14 @@ export function createChannels(dependencies: AllotDependencies) {
     async tend(used: readonly EventRecord[]): Promise<void> {
       if (used.length === 0) return;
       const byId = new Map(used.map((event) => [event.eventId, event]));
-      for (const { eventId, version, nextCloseMs } of await store.allotmentHeads([...byId.keys()])) {
+      for (const { eventId, version, nextCloseMs } of await store.channels.heads([...byId.keys()])) {
         const event = byId.get(eventId) as EventRecord;
         const isDue = nextCloseMs !== 0 && nextCloseMs <= now();
         try {
           const { marker } = await generations.current(event);
           const last = inValkey.get(eventId);
           if (!isDue && last?.marker === marker && last.version >= version) continue;
-          await bringInLine(event, isDue ? await endDue(eventId) : await store.allotmentsOf(eventId));
+          await bringInLine(event, isDue ? await endDue(eventId) : await store.channels.of(eventId));
         } catch (error) {
           // One event that is being restored does not keep the others waiting.
           if (!(error instanceof DomainError && error.refusal.retryable)) throw error;

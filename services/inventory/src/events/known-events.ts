@@ -1,7 +1,8 @@
 // What a process remembers of events and layouts, so that a hold asks MongoDB for nothing.
 import { DomainError } from "@onsale/kit/errors";
 import { type Layout, planLayout } from "../hall/layout.js";
-import type { Store } from "../store.js";
+import type { LayoutStore } from "../hall/layout-store.js";
+import type { EventStore } from "./event-store.js";
 import { type EventRecord, isId } from "./events.js";
 
 export interface KnownEvents {
@@ -21,7 +22,10 @@ const mostEvents = 5_000;
 /** While MongoDB is away, seats go on being held: what an event says changes hardly ever. */
 const withoutStoreMs = 15 * 60 * 1000;
 
-export function rememberEvents(store: Store, { eventCacheMs, layoutCacheSize }: KnownEventsSettings): KnownEvents {
+export function rememberEvents(
+  store: { readonly events: EventStore; readonly layouts: LayoutStore },
+  { eventCacheMs, layoutCacheSize }: KnownEventsSettings,
+): KnownEvents {
   const events = new Map<string, { event: EventRecord; readAtMs: number }>();
   const layouts = new Map<string, Layout>();
   const loading = new Map<string, Promise<unknown>>();
@@ -38,7 +42,7 @@ export function rememberEvents(store: Store, { eventCacheMs, layoutCacheSize }: 
   async function loadEvent(eventId: string): Promise<EventRecord> {
     const known = events.get(eventId);
     try {
-      const found = await store.findEvent(eventId);
+      const found = await store.events.find(eventId);
       if (!found?.event.published) throw eventNotFound();
       remember(events, eventId, { event: found.event, readAtMs: Date.now() }, mostEvents);
       return found.event;
@@ -64,7 +68,7 @@ export function rememberEvents(store: Store, { eventCacheMs, layoutCacheSize }: 
         return known;
       }
       return await once(`layout ${version}`, async () => {
-        const sections = await store.findSections(version);
+        const sections = await store.layouts.find(version);
         if (!sections) throw new Error(`layout ${version} is not in the database, though an event has it`);
         const layout = planLayout(version, sections);
         remember(layouts, version, layout, layoutCacheSize);

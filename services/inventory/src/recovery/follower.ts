@@ -5,7 +5,7 @@ import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import type { KnownEvents } from "../events/known-events.js";
-import type { ClaimChange, Store } from "../store.js";
+import type { ClaimChange, FollowerStore } from "./follower-store.js";
 import type { Generations } from "./generation.js";
 import type { Reconciliation } from "./reconcile.js";
 
@@ -17,7 +17,7 @@ import type { Reconciliation } from "./reconcile.js";
  */
 
 export interface FollowerDependencies {
-  readonly store: Store;
+  readonly store: { readonly follower: FollowerStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
   readonly reconciliation: Reconciliation;
@@ -46,7 +46,7 @@ export function startFollower(dependencies: FollowerDependencies) {
     let lostAt: number | undefined;
     while (!stopping.signal.aborted) {
       try {
-        const lease = await store.follow(owner, leaseMs);
+        const lease = await store.follower.follow(owner, leaseMs);
         if (lease) await follow(lostAt === undefined ? lease.place : undefined);
         lostAt = undefined;
         if (!lease) await pause(leaseMs / 3);
@@ -68,7 +68,7 @@ export function startFollower(dependencies: FollowerDependencies) {
 
   /** From this place on, or from now on, until the lease is another's or something fails. */
   async function follow(from: string | undefined): Promise<void> {
-    const changes = store.changesOfClaims(from);
+    const changes = store.follower.changes(from);
     const young: { readonly change: ClaimChange; readonly at: number; readonly place: string | undefined }[] = [];
     /** By event, then seat: what is to be looked at. */
     const due = new Map<string, Map<string, string | undefined>>();
@@ -105,9 +105,9 @@ export function startFollower(dependencies: FollowerDependencies) {
         }
         if (now - renewedAt < leaseMs / 3) continue;
         renewedAt = now;
-        if (!(await store.follow(owner, leaseMs, done))) return;
+        if (!(await store.follower.follow(owner, leaseMs, done))) return;
       }
-      await store.follow(owner, 0, done).catch(() => undefined); // the next one need not wait
+      await store.follower.follow(owner, 0, done).catch(() => undefined); // the next one need not wait
     } finally {
       await changes.close();
     }

@@ -25,6 +25,8 @@ import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { type Allotments, poolsOf } from "../channels/channel.js";
+import type { ChannelStore } from "../channels/channel-store.js";
+import type { EventStore } from "../events/event-store.js";
 import type { EventRecord } from "../events/events.js";
 import { findSeat, type Layout, nameSeat, type Run, runsOf, writeRuns } from "../hall/layout.js";
 import {
@@ -36,12 +38,18 @@ import {
   seatStates,
   writeEntry,
 } from "../hall/seat-map.js";
-import type { Claim, Store } from "../store.js";
+import type { BlockStore } from "../seats/block-store.js";
+import type { Claim, ClaimStore } from "../seats/claim-store.js";
 import type { Generation, Marker, Valkey } from "../valkey/valkey.js";
 import { writeMarker } from "../valkey/valkey.js";
 
 export interface GenerationDependencies {
-  readonly store: Store;
+  readonly store: {
+    readonly blocks: BlockStore;
+    readonly channels: ChannelStore;
+    readonly claims: ClaimStore;
+    readonly events: EventStore;
+  };
   readonly valkey: Valkey;
   readonly layoutOf: (layoutVersion: string) => Promise<Layout>;
   readonly log: Logger;
@@ -171,17 +179,17 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
       valkey.renewLock(eventId, "rebuild", token, lockMs).catch(() => undefined);
     }, lockMs / 3);
     try {
-      const stored = (await store.findEvent(eventId))?.event;
+      const stored = (await store.events.find(eventId))?.event;
       if (!stored) return;
       const { life, marker: old, verdict } = await look(eventId, stored.epoch);
       if (verdict === "trusted") return; // another process was quicker
       const layout = await layoutOf(stored.layoutVersion);
-      const epoch = await store.raiseEpoch(eventId, old?.epoch ?? 0);
+      const epoch = await store.events.raiseEpoch(eventId, old?.epoch ?? 0);
       if (epoch === undefined) return;
 
-      const first = await store.allClaims(eventId); // (a)
+      const first = await store.claims.all(eventId); // (a)
       // Should the channels change from here on, whoever changes them, or the upkeep, finds their version in Valkey too low.
-      const allotments = await store.allotmentsOf(eventId);
+      const allotments = await store.channels.of(eventId);
       const images = drawSections(layout, first, allotments);
       await valkey.draw(
         eventId,
@@ -226,7 +234,7 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
   ): Promise<number> {
     const { eventId } = event;
     const before = new Map(first.map((claim) => [claim.seatId, claim]));
-    const now = await store.allClaims(eventId);
+    const now = await store.claims.all(eventId);
     const added = now.filter((claim) => before.get(claim.seatId)?.holdId !== claim.holdId);
     for (const claim of now) if (before.get(claim.seatId)?.holdId === claim.holdId) before.delete(claim.seatId);
     // What is left in `before` is gone, and either its releaser has freed it in the new generation or we do.
@@ -241,7 +249,7 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
     if (marked.length === 0) return;
     const still = new Map(
       (
-        await store.claimsFor(
+        await store.claims.forSeats(
           eventId,
           marked.map(({ seatId }) => seatId),
         )
@@ -284,7 +292,7 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
     // A person's entry counts all seats of the hold.
     const whole = new Map<string, Claim>();
     for (const checkoutId of new Set(missing.map((claim) => claim.checkoutId)))
-      for (const claim of await store.claimsOf(eventId, checkoutId)) whole.set(claim.seatId, claim);
+      for (const claim of await store.claims.ofCheckout(eventId, checkoutId)) whole.set(claim.seatId, claim);
     for (const claim of missing) whole.set(claim.seatId, claim);
     await markSold(generation, layout, [...whole.values()], true);
     await freeVanished(eventId, layout, generation, [...whole.values()]);
@@ -302,12 +310,12 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
     if (seats.length === 0) return coming;
     const holds = new Set(seats.map(([, holdId]) => holdId));
     const pending = new Set<string>();
-    for (const { state, holdId } of await store.blocksOf(eventId))
+    for (const { state, holdId } of await store.blocks.of(eventId))
       if (state === "pending" && holds.has(holdId)) pending.add(holdId);
     for (const holdId of pending)
-      if (await store.abandonBlock(eventId, holdId, Date.now() - blockingMs)) pending.delete(holdId);
+      if (await store.blocks.abandon(eventId, holdId, Date.now() - blockingMs)) pending.delete(holdId);
     // Asked after the blocks: one that is not pending any more got its claims before.
-    const claims = await store.claimsFor(
+    const claims = await store.claims.forSeats(
       eventId,
       seats.map(([seatId]) => seatId),
     );
@@ -439,7 +447,7 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
         }
         seats += section.seats;
       }
-      const claims = await store.allClaims(eventId);
+      const claims = await store.claims.all(eventId);
       return { seats, corrected: await putRight(eventId, layout, generation, claimed, claims) };
     },
 
@@ -462,7 +470,7 @@ export function createGenerations(dependencies: GenerationDependencies): Generat
         }
         // What was thought may be old by now: MongoDB says what is.
         if (wrong.length > 0)
-          corrected = await putRight(eventId, layout, generation, claimed, await store.claimsFor(eventId, wrong));
+          corrected = await putRight(eventId, layout, generation, claimed, await store.claims.forSeats(eventId, wrong));
         return true;
       });
       return corrected;

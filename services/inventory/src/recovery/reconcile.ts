@@ -2,13 +2,13 @@
 import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import { allEvents, type SearchPlace } from "../events/event-search.js";
+import type { EventStore } from "../events/event-store.js";
 import { type EventRecord, isId } from "../events/events.js";
 import type { KnownEvents } from "../events/known-events.js";
-import type { Store } from "../store.js";
 import type { Generations } from "./generation.js";
 
 export interface ReconcileDependencies {
-  readonly store: Store;
+  readonly store: { readonly events: EventStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
   readonly now: () => number;
@@ -50,7 +50,7 @@ export function createReconciliation({ store, events, generations, now, log }: R
     /** The events after the cursor, by their start, for some seconds. Refusals: REQUEST_INVALID, UNAVAILABLE (MongoDB). */
     async some(cursor: string): Promise<Reconciled> {
       const until = now() + longEnoughMs;
-      const page = await store.searchEvents({
+      const page = await store.events.search({
         ...allEvents,
         fromMs: now() - concernMs,
         limit: eventsAtOnce,

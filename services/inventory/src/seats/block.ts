@@ -2,14 +2,16 @@
 import { DomainError } from "@onsale/kit/errors";
 import { derivedHex64 } from "@onsale/kit/ids";
 import type { Metrics } from "@onsale/kit/metrics";
+import type { EventStore } from "../events/event-store.js";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
 import { findSeats } from "../hall/find-seats.js";
 import { findSeat, type Layout, nameSeat, type Run, runsOf, seatsOf } from "../hall/layout.js";
 import { lineProblem } from "../hall/problems.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Claim, Store, StoredBlock } from "../store.js";
 import type { Valkey } from "../valkey/valkey.js";
+import type { BlockStore, StoredBlock } from "./block-store.js";
+import type { Claim, ClaimStore } from "./claim-store.js";
 
 /*
  * The order is: the block's document (pending), Valkey, the claims together with the document (blocked). Valkey first, so that no
@@ -22,7 +24,7 @@ import type { Valkey } from "../valkey/valkey.js";
  */
 
 export interface BlockDependencies {
-  readonly store: Store;
+  readonly store: { readonly blocks: BlockStore; readonly claims: ClaimStore; readonly events: EventStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
   readonly valkey: Valkey;
@@ -52,7 +54,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
 
   /** A draft's seats are blocked in its layout: until it is published they are nobody's. */
   async function owned(eventId: string, organiserId: string): Promise<EventRecord> {
-    const found = isId(eventId) ? (await store.findEvent(eventId))?.event : undefined;
+    const found = isId(eventId) ? (await store.events.find(eventId))?.event : undefined;
     if (!found || (organiserId !== "" && found.organiserId !== organiserId)) throw eventNotFound();
     if (!found.published)
       throw new DomainError(
@@ -90,7 +92,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
   async function notFree(event: EventRecord, layout: Layout, runs: readonly Run[], ordinals: readonly number[]) {
     const all = seatsOf(runs);
     const seatIds = ordinals.flatMap((at) => (all[at] ? [nameSeat(all[at]).seatId] : []));
-    const claims = new Map((await store.claimsFor(event.eventId, seatIds)).map((claim) => [claim.seatId, claim]));
+    const claims = new Map((await store.claims.forSeats(event.eventId, seatIds)).map((claim) => [claim.seatId, claim]));
     const taken = seatIds.filter((seatId) => {
       const claim = claims.get(seatId);
       return claim ? claim.kind !== "block" : !isBlockedByLayout(layout, seatId);
@@ -121,7 +123,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
       seatIds: [...seatIds],
       at: new Date(),
     };
-    const begun = await store.beginBlock(eventId, wanted);
+    const begun = await store.blocks.begin(eventId, wanted);
     const asked = new Set(seatIds);
     if (
       begun.seatIds.some((seatId) => !asked.has(seatId)) ||
@@ -132,7 +134,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
 
     const answer = await inValkey(event, holdId, runs);
     if (answer.kind === "taken") {
-      await store.abandonBlock(eventId, holdId, Date.now());
+      await store.blocks.abandon(eventId, holdId, Date.now());
       await generations.unblock(event, holdId, seatIds); // another try of ours may have got further
       throw await notFree(event, layout, runs, answer.ordinals);
     }
@@ -141,7 +143,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
       sectionId: seat.section.sectionId,
       amount: 0,
     }));
-    const outcome = await store.commitBlock(eventId, begun, seats);
+    const outcome = await store.blocks.commit(eventId, begun, seats);
     switch (outcome.kind) {
       case "blocked": {
         // The seats may have been made anew since Valkey was told.
@@ -150,7 +152,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
         return { ...begun, state: "blocked" };
       }
       case "taken": {
-        await store.abandonBlock(eventId, holdId, Date.now());
+        await store.blocks.abandon(eventId, holdId, Date.now());
         await generations.unblock(event, holdId, seatIds);
         await generations.settle(event, outcome.owners, { askedNow: true }); // Valkey believed that they were free
         const theirs = outcome.owners.filter(({ kind }) => kind !== "block");
@@ -173,13 +175,13 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
       const event = await owned(eventId, organiserId);
       const layout = await events.layoutOf(event.layoutVersion);
       checkSeats(layout, seatIds);
-      const sold = (await store.claimsFor(eventId, seatIds)).filter(({ kind }) => kind !== "block");
+      const sold = (await store.claims.forSeats(eventId, seatIds)).filter(({ kind }) => kind !== "block");
       if (sold.length > 0) throw takenByBuyers(sold.map(({ seatId }) => seatId));
 
       const asked = new Set(seatIds);
       const lifted: string[] = [];
       const parts: { block: StoredBlock; seats: string[] }[] = [];
-      for (const one of await store.blocksOf(eventId)) {
+      for (const one of await store.blocks.of(eventId)) {
         const seats = one.state === "blocked" ? one.seatIds.filter((seatId) => asked.has(seatId)) : [];
         if (seats.length > 0) parts.push({ block: one, seats });
         lifted.push(...seats);
@@ -192,9 +194,9 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
           { seats: fixed.slice(0, 50) },
         );
       for (const { block: one, seats } of parts) {
-        const ended = await store.endBlockClaims(eventId, one.holdId, seats);
+        const ended = await store.blocks.endClaims(eventId, one.holdId, seats);
         await generations.unblock(event, one.holdId, seats);
-        await store.forgetBlockedSeats(eventId, one.blockId, seats);
+        await store.blocks.forgetSeats(eventId, one.blockId, seats);
         changes.inc({ what: "unblocked" }, ended);
       }
       return lifted;
@@ -204,8 +206,8 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
     async list(eventId: string, organiserId: string): Promise<{ blocks: StoredBlock[]; byLayout: string[] }> {
       const event = await owned(eventId, organiserId);
       const layout = await events.layoutOf(event.layoutVersion);
-      const made = (await store.blocksOf(eventId)).filter(({ state }) => state === "blocked");
-      const claims = await store.claimsFor(eventId, [...new Set(made.flatMap((one) => one.seatIds))]);
+      const made = (await store.blocks.of(eventId)).filter(({ state }) => state === "blocked");
+      const claims = await store.claims.forSeats(eventId, [...new Set(made.flatMap((one) => one.seatIds))]);
       const holder = new Map(claims.map(({ seatId, holdId }) => [seatId, holdId]));
       const blocks = made
         .map((one) => ({ ...one, seatIds: one.seatIds.filter((seatId) => holder.get(seatId) === one.holdId) }))

@@ -8,15 +8,15 @@ import { eventCancelled, type KnownEvents } from "../events/known-events.js";
 import { checkSeatIds, findSeats, mostSeatsAtOnce } from "../hall/find-seats.js";
 import { type Run, runsOf, writeRuns } from "../hall/layout.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Claim, Store } from "../store.js";
 import type { FenceAnswer, Valkey } from "../valkey/valkey.js";
+import type { Claim, ClaimStore } from "./claim-store.js";
 import { describeSeat } from "./held-seats.js";
 import { checkHoldId } from "./hold-checks.js";
 import { holdIdOf } from "./hold-request.js";
 import { seatsTaken, seatsTakenByName } from "./refusals.js";
 
 export interface ClaimDependencies {
-  readonly store: Store;
+  readonly store: { readonly claims: ClaimStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
   readonly valkey: Valkey;
@@ -93,7 +93,7 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
     if (blocked.length > 0) await tell(event, blocked, true);
     const sold = owners.filter(({ kind }) => kind !== "block");
     for (const checkoutId of new Set(sold.map((owner) => owner.checkoutId)))
-      await tell(event, await store.claimsOf(event.eventId, checkoutId), true);
+      await tell(event, await store.claims.ofCheckout(event.eventId, checkoutId), true);
   }
 
   async function claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
@@ -114,8 +114,8 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
     const fenced = await fence(event, wish, runs);
     if (fenced.kind !== "ok") {
       // A try before this one may have written the claim and died; then the seats are this checkout's, whatever Valkey says.
-      if (await store.owns(eventId, checkoutId, seatIds)) {
-        await tell(event, await store.claimsOf(eventId, checkoutId), true);
+      if (await store.claims.owns(eventId, checkoutId, seatIds)) {
+        await tell(event, await store.claims.ofCheckout(eventId, checkoutId), true);
         return { fresh: false };
       }
       if (fenced.kind === "taken") throw seatsTaken(runs, fenced.ordinals);
@@ -125,7 +125,7 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
       );
     }
 
-    const outcome = await store.claim({
+    const outcome = await store.claims.claim({
       eventId,
       checkoutId,
       holdId,
@@ -173,7 +173,7 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
       const event = await events.published(eventId);
       const layout = await events.layoutOf(event.layoutVersion);
       findSeats(layout, seatIds);
-      const { released, seatIds: freed, all, codeId } = await store.releaseClaims(eventId, checkoutId, seatIds);
+      const { released, seatIds: freed, all, codeId } = await store.claims.release(eventId, checkoutId, seatIds);
       await generations.free(event, { holdId: holdIdOf(checkoutId), userId, codeId }, freed, { ends: all });
       return { released };
     },

@@ -5,13 +5,13 @@ import type { KnownEvents } from "../events/known-events.js";
 import { type Layout, nameSeat, readRuns, type Seat, seatsOf } from "../hall/layout.js";
 import { readRecord, seatStates } from "../hall/seat-map.js";
 import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Store } from "../store.js";
 import type { Generation, Valkey } from "../valkey/valkey.js";
+import type { ClaimStore } from "./claim-store.js";
 import { describeSeat } from "./held-seats.js";
 import type { HeldSeat } from "./hold-request.js";
 
 export interface OwnSeatsDependencies {
-  readonly store: Store;
+  readonly store: { readonly claims: ClaimStore };
   readonly valkey: Valkey;
   readonly events: KnownEvents;
   readonly generations: Generations;
@@ -89,7 +89,7 @@ export function createOwnSeats({ store, valkey, events, generations }: OwnSeatsD
       const claims =
         claimable.length === 0
           ? []
-          : await store.claimsFor(
+          : await store.claims.forSeats(
               eventId,
               claimable.map((seat) => nameSeat(seat).seatId),
             );

@@ -3,7 +3,7 @@ import { DomainError } from "@onsale/kit/errors";
 import { type EventRecord, isId } from "../events/events.js";
 import type { KnownEvents } from "../events/known-events.js";
 import { findSeats } from "../hall/find-seats.js";
-import type { Store } from "../store.js";
+import type { ClaimStore } from "./claim-store.js";
 import { describeSeat } from "./held-seats.js";
 import type { HeldSeat } from "./hold-request.js";
 
@@ -34,16 +34,23 @@ export interface SalesPage {
 }
 
 const mostAtOnce = 500;
+const mostClaimsAtOnce = 1_000;
 
 export type Sales = ReturnType<typeof createSales>;
 
-export function createSales({ store, events }: { readonly store: Store; readonly events: KnownEvents }) {
+export function createSales({
+  store,
+  events,
+}: {
+  readonly store: { readonly claims: ClaimStore };
+  readonly events: KnownEvents;
+}) {
   return {
     /** undefined: it has claimed nothing, or all of it is back. Refusals: EVENT_NOT_FOUND, REQUEST_INVALID. */
     async of(eventId: string, checkoutId: string): Promise<Sale | undefined> {
       if (!isId(checkoutId)) throw new DomainError("REQUEST_INVALID", "That is not a checkout's id.");
       const event = await events.published(eventId);
-      const sale = await store.saleOf(eventId, checkoutId);
+      const sale = await store.claims.saleOf(eventId, checkoutId);
       const own = new Set(sale?.claims.map(({ seatId }) => seatId));
       const [first] = sale?.claims ?? [];
       if (!sale || !first) return undefined;
@@ -59,6 +66,25 @@ export function createSales({ store, events }: { readonly store: Store; readonly
       };
     },
 
+    /** Whose checkouts have claims in an event: those among the next so many claims, by their seats' ids. Refusals: REQUEST_INVALID. */
+    async claimants(
+      eventId: string,
+      cursor: string,
+      limit: number,
+    ): Promise<{ checkoutIds: string[]; nextCursor: string }> {
+      if (!isId(eventId) || /[\p{C}\s]/u.test(cursor) || cursor.length > 64)
+        throw new DomainError("REQUEST_INVALID", "The event's id or the cursor is not one.");
+      if (!Number.isInteger(limit) || limit < 0 || limit > mostClaimsAtOnce)
+        throw new DomainError("REQUEST_INVALID", `At most ${mostClaimsAtOnce} claims can be looked at in one go.`);
+      const most = limit === 0 ? mostClaimsAtOnce / 2 : limit;
+      const found = await store.claims.after(eventId, cursor, most);
+      const sold = found.filter(({ kind }) => kind !== "block");
+      return {
+        checkoutIds: [...new Set(sold.map(({ checkoutId }) => checkoutId))],
+        nextCursor: found.length === most ? (found.at(-1)?.seatId ?? "") : "",
+      };
+    },
+
     /** Refusal: REQUEST_INVALID. */
     async between({
       sinceMs,
@@ -71,7 +97,7 @@ export function createSales({ store, events }: { readonly store: Store; readonly
       if (!Number.isInteger(limit) || limit < 0 || limit > mostAtOnce)
         throw new DomainError("REQUEST_INVALID", `At most ${mostAtOnce} sales can be listed in one go.`);
       const most = limit === 0 ? 200 : limit;
-      const found = await store.salesBetween(sinceMs, beforeMs, readCursor(cursor), most);
+      const found = await store.claims.salesBetween(sinceMs, beforeMs, readCursor(cursor), most);
       const last = found.at(-1);
       return {
         sales: found.map(({ eventId, checkoutId, atMs }) => ({ eventId, checkoutId, atMs })),
