@@ -136,7 +136,7 @@ describe("import walls", () => {
   it("each store's client is imported by one file of a service, or of its rooms", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/(store|[a-z-]+\/[a-z-]+-store)|kit\/src\/mongodb)\.ts$/,
-      ioredis: /^(services\/[^/]+\/src\/(valkey\/)?valkey|kit\/src\/redis)\.ts$/,
+      ioredis: /^(services\/[^/]+\/src\/valkey(\/connection)?|kit\/src\/redis)\.ts$/,
       stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>

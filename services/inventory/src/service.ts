@@ -8,9 +8,11 @@ import { createDrafts } from "./catalog/drafts.js";
 import { createChannels } from "./channels/channels.js";
 import type { inventorySettings } from "./config.js";
 import { rememberEvents } from "./events/known-events.js";
+import { Generations } from "./generations/generations.js";
 import { createLiveSeats } from "./live/live-seats.js";
+import { Comparison } from "./recovery/comparison.js";
 import { startFollower } from "./recovery/follower.js";
-import { createGenerations } from "./recovery/generation.js";
+import { Rebuild } from "./recovery/rebuild.js";
 import { createReconciliation } from "./recovery/reconcile.js";
 import { startUpkeep } from "./recovery/upkeep.js";
 import { createSeatMaps } from "./seats/availability.js";
@@ -18,6 +20,7 @@ import { createBlocks } from "./seats/block.js";
 import { createClaims } from "./seats/claim.js";
 import { createHolds } from "./seats/hold.js";
 import { createHoldRace } from "./seats/hold-race.js";
+import { Marks } from "./seats/marks.js";
 import { createOwnSeats } from "./seats/own-seats.js";
 import { createSales } from "./seats/sales.js";
 import { serveInventory, serveLive, serveOrganisers, serveReconciliation } from "./server.js";
@@ -41,13 +44,17 @@ export async function startInventory({
     holdMemoryMs: Math.round(config.HOLD_MEMORY_SECONDS * 1000),
     log,
   });
-  lifecycle.onStop("valkey", () => valkey.close());
+  lifecycle.onStop("valkey", () => valkey.connection.close());
 
   const events = rememberEvents(store, {
     eventCacheMs: config.EVENT_CACHE_MS,
     layoutCacheSize: config.LAYOUT_CACHE_SIZE,
   });
-  const generations = createGenerations({ store, valkey, layoutOf: events.layoutOf, log, metrics });
+  const { layoutOf } = events;
+  const rebuild = new Rebuild({ store, valkey, layoutOf, log, metrics });
+  const generations = new Generations({ valkey, rebuild: (event) => rebuild.make(event) });
+  const marks = new Marks({ valkey, generations, layoutOf });
+  const comparison = new Comparison({ store, valkey, generations, layoutOf, metrics });
   const maps = createSeatMaps({ valkey, generations, events, cacheMs: config.AVAILABILITY_CACHE_MS, metrics });
   const channels = createChannels({
     store,
@@ -60,11 +67,11 @@ export async function startInventory({
     now: Date.now,
     log,
   });
-  const blocks = createBlocks({ store, events, generations, valkey, metrics });
+  const blocks = createBlocks({ store, events, generations, marks, valkey, metrics });
   const race = createHoldRace({ url: config.REDIS_URL, ca: config.REDIS_TLS_CA, log });
   lifecycle.onStop("hold race", () => race.close());
   const holds = createHolds({ events, generations, valkey, maps, channels, race, random: Math.random, metrics });
-  const claims = createClaims({ store, events, generations, valkey, log, metrics, running: lifecycle.running });
+  const claims = createClaims({ store, events, generations, marks, valkey, log, metrics, running: lifecycle.running });
   const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
   const ownSeats = createOwnSeats({ store, valkey, events, generations });
   const sales = createSales({ store, events });
@@ -75,6 +82,7 @@ export async function startInventory({
     maps,
     channels,
     generations,
+    comparison,
     valkey,
     sweepMs: config.SWEEP_SECONDS * 1000,
     reconcileMs: config.RECONCILE_SECONDS * 1000,
@@ -93,7 +101,7 @@ export async function startInventory({
   const streams = createStreams({ trust, log, metrics });
   serveInventory(server, { catalog, drafts, events, holds, claims, maps, race, sales }, streams);
   serveOrganisers(server, { channels, blocks });
-  const reconciliation = createReconciliation({ store, events, generations, now: Date.now, log });
+  const reconciliation = createReconciliation({ store, events, comparison, now: Date.now, log });
   serveReconciliation(server, reconciliation, sales);
   serveLive(server, { live, ownSeats }, createWatches({ trust, log, metrics }));
 
@@ -101,7 +109,7 @@ export async function startInventory({
   const port = await server.start();
   if (config.FOLLOW_CLAIMS) {
     const times = { graceMs: config.FOLLOW_GRACE_SECONDS * 1000, leaseMs: config.FOLLOW_LEASE_SECONDS * 1000 };
-    const follower = startFollower({ store, events, generations, reconciliation, ...times, log, metrics });
+    const follower = startFollower({ store, events, comparison, reconciliation, ...times, log, metrics });
     lifecycle.onStop("follower", () => follower.stop());
   }
   lifecycle.onStop("grpc", () => server.stop(config.SHUTDOWN_GRACE_SECONDS * 900));
@@ -110,7 +118,7 @@ export async function startInventory({
   return {
     port,
     ready: () =>
-      Promise.all([store.ping(), valkey.ping()]).then(
+      Promise.all([store.ping(), valkey.connection.ping()]).then(
         () => true,
         () => false,
       ),

@@ -11,7 +11,8 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { serverProgram } from "../../../tools/backing/src/programs.js";
 import { rememberEvents } from "../src/events/known-events.js";
-import { createGenerations } from "../src/recovery/generation.js";
+import { Generations } from "../src/generations/generations.js";
+import { Rebuild } from "../src/recovery/rebuild.js";
 import { openStore } from "../src/store.js";
 import { openValkey } from "../src/valkey/valkey.js";
 import {
@@ -201,11 +202,12 @@ describe("after a flush", () => {
       await store.claims.release(eventId, given.wish.checkoutId, []);
       return claims;
     };
-    const dependencies = { store, valkey: own, layoutOf: events.layoutOf, log, metrics };
-    await expect.poll(() => own.connected()).toBe(true);
-    await createGenerations(dependencies).ensure(await events.published(eventId), 10_000);
+    const rebuild = new Rebuild({ store, valkey: own, layoutOf: events.layoutOf, log, metrics });
+    const generations = new Generations({ valkey: own, rebuild: (event) => rebuild.make(event) });
+    await expect.poll(() => own.connection.connected()).toBe(true);
+    await generations.ensure(await events.published(eventId), 10_000);
     expect(reads).toBe(2);
-    own.close();
+    own.connection.close();
     await store.close();
 
     expect((await countsAfter(inventory, eventId))[0]).toEqual({

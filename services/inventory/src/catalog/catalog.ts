@@ -15,10 +15,10 @@ import {
 import { eventCancelled, eventNotFound, type KnownEvents } from "../events/known-events.js";
 import { type OwnEventSearch, readOwnCursor, writeOwnCursor } from "../events/own-events.js";
 import { searchWords } from "../events/search-words.js";
+import type { Generations } from "../generations/generations.js";
 import type { LayoutStore } from "../hall/layout-store.js";
 import { layoutFingerprint } from "../hall/layout-version.js";
 import { lineProblem } from "../hall/problems.js";
-import type { Generations } from "../recovery/generation.js";
 import {
   checkDraft,
   checkPrices,

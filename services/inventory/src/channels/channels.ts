@@ -5,11 +5,12 @@ import type { Logger } from "@onsale/kit/log";
 import type { EventStore } from "../events/event-store.js";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
 import { findSeats } from "../hall/find-seats.js";
 import { type Layout, nameSeat, type Run, runsOf, type Seat, type SectionPlan, writeRuns } from "../hall/layout.js";
 import { mapBytes, readRecord, type SeatCounts, seatStates, setState } from "../hall/seat-map.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Generation, Valkey } from "../valkey/valkey.js";
+import type { Generation } from "../valkey/marker.js";
+import type { Valkey } from "../valkey/valkey.js";
 import {
   type Allotments,
   allottedToOthers,
@@ -139,40 +140,37 @@ export function createChannels(dependencies: AllotDependencies) {
 
   /** Gives each seat the pool that it has in this version, unless a newer one has begun to. */
   async function bringInLine(event: EventRecord, allotments: Allotments): Promise<void> {
-    const { eventId } = event;
     const { version } = allotments;
     const layout = await events.layoutOf(event.layoutVersion);
     const wanted = poolsOf(layout, allotments);
-    retry: for (let attempt = 1; ; attempt++) {
-      const generation = await generations.current(event);
-      const stale = () => {
-        generations.distrust(generation);
-        if (attempt === tries) throw rebuilding();
-      };
-      const done = await valkey.poolsVersion(generation);
-      if (done >= version) return void seen(eventId, generation, version);
-      for (const section of layout.sections) {
-        const records = await valkey.records(generation, section);
-        if (!records) {
-          stale();
-          continue retry;
-        }
-        for (const [pool, runs] of misplaced(layout, section, records, wanted.get(section)))
-          for (let at = 0; at < runs.length; at += runsAtOnce) {
-            const answer = await valkey.assign(generation, version, pool, runs.slice(at, at + runsAtOnce));
-            if (answer === "old") return;
-            if (answer === "stale") {
-              stale();
-              continue retry;
-            }
-          }
-      }
-      await valkey.poolsDone(generation, version);
-      return void seen(eventId, generation, version);
-    }
+    await generations.run(event, (generation) => assignAll(generation, layout, wanted, version), { tries });
   }
 
-  const seen = (eventId: string, { marker }: Generation, version: number) =>
+  async function assignAll(
+    generation: Generation,
+    layout: Layout,
+    wanted: ReadonlyMap<SectionPlan, Uint8Array>,
+    version: number,
+  ): Promise<true | undefined> {
+    const done = await valkey.read.poolsVersion(generation);
+    if (done < version) {
+      for (const section of layout.sections) {
+        const records = await valkey.read.records(generation, section);
+        if (!records) return undefined;
+        for (const [pool, runs] of misplaced(layout, section, records, wanted.get(section)))
+          for (let at = 0; at < runs.length; at += runsAtOnce) {
+            const answer = await valkey.seats.assign(generation, version, pool, runs.slice(at, at + runsAtOnce));
+            if (!answer) return undefined;
+            if (answer === "old") return true;
+          }
+      }
+      await valkey.seats.poolsDone(generation, version);
+    }
+    seen(generation, version);
+    return true;
+  }
+
+  const seen = ({ eventId, marker }: Generation, version: number) =>
     remember(inValkey, eventId, { marker, version }, mostEvents);
 
   /** Ends the channels whose window is over. */
@@ -211,15 +209,8 @@ export function createChannels(dependencies: AllotDependencies) {
   }
 
   /** All records of a section now. */
-  async function recordsOf(event: EventRecord, section: SectionPlan): Promise<Buffer> {
-    for (let attempt = 1; ; attempt++) {
-      const generation = await generations.current(event);
-      const records = await valkey.records(generation, section);
-      if (records) return records;
-      generations.distrust(generation);
-      if (attempt === tries) throw rebuilding();
-    }
-  }
+  const recordsOf = (event: EventRecord, section: SectionPlan): Promise<Buffer> =>
+    generations.run(event, (generation) => valkey.read.records(generation, section), { tries });
 
   /** The same, shared by all who look at about the same time. */
   function recordsLately(event: EventRecord, section: SectionPlan): Promise<Buffer> {

@@ -20,10 +20,12 @@ import type { Metrics } from "@onsale/kit/metrics";
 import { SeatChange, type SeatChanges, SeatSnapshot, type SeatVersion } from "@onsale/proto/inventory/v1/live";
 import type { SectionAvailability } from "@onsale/proto/inventory/v1/seats";
 import type { KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
+import { rebuilding } from "../generations/trust.js";
 import type { Layout } from "../hall/layout.js";
 import { countStates, joinMaps } from "../hall/seat-map.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Generation, Valkey } from "../valkey/valkey.js";
+import type { Generation } from "../valkey/marker.js";
+import type { Valkey } from "../valkey/valkey.js";
 import { outgrowsMap, runsBetween, withRuns } from "./seat-changes.js";
 
 export interface LiveDependencies {
@@ -96,7 +98,7 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
   const leading = metrics.gauge("onsale_live_events_led", "Events whose versions this process writes");
   const me = randomUUID();
   const followed = new Map<string, Following>();
-  const ear = valkey.listen((eventId, head, change) => followed.get(eventId)?.hear(head, change));
+  const ear = valkey.live.listen((eventId, head, change) => followed.get(eventId)?.hear(head, change));
   let stopping = false;
 
   type Following = ReturnType<typeof follow>;
@@ -165,7 +167,7 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
 
     /** What Valkey has stored becomes what is told. */
     async function load(): Promise<void> {
-      const stored = await valkey.liveStored(eventId);
+      const stored = await valkey.live.stored(eventId);
       const head = stored && readHead(stored.head);
       if (!stored || !head) return;
       const changes = stored.changes.map((bytes) => ({ change: SeatChange.decode(bytes), bytes: bytes.length }));
@@ -186,24 +188,25 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
       for (const { change, bytes } of changes) accept(change, bytes);
     }
 
-    async function look(generation: Generation, layout: Layout): Promise<void> {
-      const seen = await valkey.liveLook(generation, { token: me, lockMs, keepMs });
-      if (!seen) {
-        generations.distrust(generation);
-        throw rebuilding();
-      }
+    /** Undefined, here and in the next: another generation is there. */
+    async function look(generation: Generation, layout: Layout): Promise<true | undefined> {
+      const seen = await valkey.live.look(generation, { token: me, lockMs, keepMs });
+      if (!seen) return undefined;
       lookedAtMs = performance.now();
       lead(seen.leads);
-      if (told && headOf(told) === seen.head) return;
+      if (told && headOf(told) === seen.head) return true;
       const head = readHead(seen.head);
       if (head && isOf(head, generation, layout)) {
-        if (!told || !isOf(told, generation, layout) || told.version.version < head.version.version)
-          return await load();
+        if (!told || !isOf(told, generation, layout) || told.version.version < head.version.version) {
+          await load();
+          return true;
+        }
         // A change was heard after the look.
-        if (!leads) return;
+        if (!leads) return true;
       }
       // The log is lost, or another generation's: who leads begins one.
       if (leads) told = undefined;
+      return true;
     }
 
     /** Writes what comes after `base`, which is the last version; without base, a log begins. */
@@ -212,12 +215,15 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
       next: Told,
       base: Told | undefined,
       change?: SeatChange,
-    ): Promise<void> {
+    ): Promise<true | undefined> {
       const before = base ? headOf(base) : await headBefore(generation, next);
-      if (before === undefined) return lookSoon();
+      if (before === undefined) {
+        lookSoon();
+        return true;
+      }
       forgetTooOld();
       const packed = change ? Buffer.from(SeatChange.encode(change).finish()) : Buffer.alloc(0);
-      const outcome = await valkey.livePublish(generation, {
+      const outcome = await valkey.live.publish(generation, {
         before,
         head: headOf(next),
         snapshot: Buffer.from(SeatSnapshot.encode(snapshotOf(next, [])).finish()),
@@ -226,36 +232,34 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
         keepFrom: past[0] ? versionOf(past[0].change).version : next.version.version,
         keepMs,
       });
-      if (outcome === "stale") {
-        generations.distrust(generation);
-        throw rebuilding();
+      if (!outcome) return undefined;
+      if (outcome === "overtaken") {
+        lookSoon();
+        return true;
       }
-      if (outcome === "overtaken") return lookSoon();
       written.inc({ kind: change === undefined ? "snapshot" : change.states.length > 0 ? "map" : "runs" });
       if (!change) begin(next);
       else accept(change, packed.length); // unless it was heard already
+      return true;
     }
 
     /** What stands in the place where a log is to begin; undefined: another process has just begun it. */
     async function headBefore(generation: Generation, next: Told): Promise<string | undefined> {
-      const there = (await valkey.liveLook(generation, { token: me, lockMs, keepMs }))?.head ?? "";
+      const there = (await valkey.live.look(generation, { token: me, lockMs, keepMs }))?.head ?? "";
       const head = readHead(there);
       const isBegun = head?.layoutVersion === next.layoutVersion && head.version.epoch === next.version.epoch;
       return isBegun ? undefined : there;
     }
 
-    async function readAndWrite(generation: Generation, layout: Layout): Promise<void> {
-      const found = await valkey.maps(generation, layout.sections);
-      if (!found) {
-        generations.distrust(generation);
-        throw rebuilding();
-      }
+    async function readAndWrite(generation: Generation, layout: Layout): Promise<true | undefined> {
+      const found = await valkey.read.maps(generation, layout.sections);
+      if (!found) return undefined;
       const { maps, nowMs } = found;
       const base = told && isOf(told, generation, layout) ? told : undefined;
       const mayTellPlaces = performance.now() - placesAtMs >= placesEveryMs;
       const isSameAsRead =
         base !== undefined && read?.told === base && read.maps.every((map, at) => maps[at]?.equals(map));
-      if (isSameAsRead && !(placesOwed && mayTellPlaces)) return;
+      if (isSameAsRead && !(placesOwed && mayTellPlaces)) return true;
 
       const image = imageOf(layout, maps);
       let next: Told = {
@@ -264,28 +268,33 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
         ...image,
       };
       if (!base) {
-        await write(generation, next, undefined);
+        if (!(await write(generation, next, undefined))) return undefined;
         placesAtMs = performance.now();
         placesOwed = false;
       } else {
         next = { ...next, version: { ...base.version, version: base.version.version + 1 } };
         if (!mayTellPlaces) next = { ...next, places: base.places };
         const change = changeBetween(base, next);
-        if (change) await write(generation, next, base, change);
-        else next = base;
+        if (change && !(await write(generation, next, base, change))) return undefined;
+        if (!change) next = base;
         placesOwed = !mayTellPlaces && image.places.some((one, at) => !isSame(one, base.places[at]));
         if (change && change.places.length > 0) placesAtMs = performance.now();
       }
       // Not if another has written: then what it wrote must be compared with the maps first.
       read = told && headOf(told) === headOf(next) ? { maps, told } : undefined;
+      return true;
+    }
+
+    async function stepIn(generation: Generation, layout: Layout): Promise<Generation | undefined> {
+      if (performance.now() - lookedAtMs >= lookEveryMs && !(await look(generation, layout))) return undefined;
+      if (leads && !(await readAndWrite(generation, layout))) return undefined;
+      return generation;
     }
 
     async function step(): Promise<void> {
       const event = await events.published(eventId);
       const layout = await events.layoutOf(event.layoutVersion);
-      const generation = await generations.current(event);
-      if (performance.now() - lookedAtMs >= lookEveryMs) await look(generation, layout);
-      if (leads) await readAndWrite(generation, layout);
+      const generation = await generations.run(event, (one) => stepIn(one, layout), { tries: 1 });
       // Until the leader has written its first version, there is none to tell.
       if (told?.version.epoch !== generation.epoch || told.layoutVersion !== layout.version) throw rebuilding();
       forgetTooOld();
@@ -326,7 +335,7 @@ export function createLiveSeats({ valkey, generations, events, tickMs, log, metr
       const led = leads;
       lead(false);
       ring();
-      if (led) await valkey.renewLock(eventId, "live", me, 0).catch(() => undefined);
+      if (led) await valkey.connection.renewLock(eventId, "live", me, 0).catch(() => undefined);
     }
 
     function pause(ms: number): Promise<void> {

@@ -5,8 +5,8 @@ import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import type { KnownEvents } from "../events/known-events.js";
+import type { Comparison } from "./comparison.js";
 import type { ClaimChange, FollowerStore } from "./follower-store.js";
-import type { Generations } from "./generation.js";
 import type { Reconciliation } from "./reconcile.js";
 
 /*
@@ -19,7 +19,7 @@ import type { Reconciliation } from "./reconcile.js";
 export interface FollowerDependencies {
   readonly store: { readonly follower: FollowerStore };
   readonly events: KnownEvents;
-  readonly generations: Generations;
+  readonly comparison: Comparison;
   readonly reconciliation: Reconciliation;
   /** How long the writer of a claim has to tell Valkey itself. */
   readonly graceMs: number;
@@ -33,7 +33,7 @@ const lookEveryMs = 200;
 
 /** Runs until stopped; `stop` waits for what is running. */
 export function startFollower(dependencies: FollowerDependencies) {
-  const { store, events, generations, reconciliation, graceMs, leaseMs, log, metrics } = dependencies;
+  const { store, events, comparison, reconciliation, graceMs, leaseMs, log, metrics } = dependencies;
   const followed = metrics.counter("onsale_claim_changes_total", "Changes of claims that were followed");
   const losses = metrics.counter("onsale_claim_places_lost_total", "Times that the place among the changes was lost");
   const owner = randomUUID();
@@ -119,7 +119,7 @@ export function startFollower(dependencies: FollowerDependencies) {
       try {
         const event = await events.published(eventId);
         const expected = [...seats].map(([seatId, holdId]) => ({ seatId, holdId }));
-        const corrected = await generations.align(event, expected);
+        const corrected = await comparison.some(event, expected);
         if (corrected > 0) log.info({ eventId, corrected }, "Valkey was told of claims whose writer had not told it");
         due.delete(eventId);
       } catch (error) {

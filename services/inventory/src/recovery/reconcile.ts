@@ -5,12 +5,12 @@ import { allEvents, type SearchPlace } from "../events/event-search.js";
 import type { EventStore } from "../events/event-store.js";
 import { type EventRecord, isId } from "../events/events.js";
 import type { KnownEvents } from "../events/known-events.js";
-import type { Generations } from "./generation.js";
+import type { Comparison } from "./comparison.js";
 
 export interface ReconcileDependencies {
   readonly store: { readonly events: EventStore };
   readonly events: KnownEvents;
-  readonly generations: Generations;
+  readonly comparison: Comparison;
   readonly now: () => number;
   readonly log: Logger;
 }
@@ -33,9 +33,9 @@ const eventsAtOnce = 50;
 /** A call ends before its caller gives up, however many events there are. */
 const longEnoughMs = 10_000;
 
-export function createReconciliation({ store, events, generations, now, log }: ReconcileDependencies) {
+export function createReconciliation({ store, events, comparison, now, log }: ReconcileDependencies) {
   async function compare(event: EventRecord): Promise<{ seats: number; corrected: number }> {
-    const found = await generations.reconcile(event);
+    const found = await comparison.all(event);
     const { eventId } = event;
     if (found.corrected > 0) log.warn({ eventId, corrected: found.corrected }, "seats were put right by the claims");
     return found;

@@ -4,14 +4,16 @@ import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { Channels } from "../channels/channels.js";
 import type { EventRecord } from "../events/events.js";
+import type { Generations } from "../generations/generations.js";
 import type { SeatMaps } from "../seats/availability.js";
 import type { Valkey } from "../valkey/valkey.js";
-import type { Generations } from "./generation.js";
+import type { Comparison } from "./comparison.js";
 
 export interface UpkeepDependencies {
   readonly maps: SeatMaps;
   readonly channels: Channels;
   readonly generations: Generations;
+  readonly comparison: Comparison;
   readonly valkey: Valkey;
   readonly sweepMs: number;
   /** 0: never. */
@@ -20,13 +22,22 @@ export interface UpkeepDependencies {
 }
 
 /** Runs until stopped; `stop` waits for what is running. */
-export function startUpkeep({ maps, channels, generations, valkey, sweepMs, reconcileMs, log }: UpkeepDependencies) {
+export function startUpkeep({
+  maps,
+  channels,
+  generations,
+  comparison,
+  valkey,
+  sweepMs,
+  reconcileMs,
+  log,
+}: UpkeepDependencies) {
   const stopping = new AbortController();
 
   async function every(pauseMs: number, what: string, work: () => Promise<void>): Promise<void> {
     while (!stopping.signal.aborted) {
       await sleep(pauseMs, undefined, { signal: stopping.signal }).catch(() => undefined);
-      if (stopping.signal.aborted || !valkey.connected()) continue;
+      if (stopping.signal.aborted || !valkey.connection.connected()) continue;
       try {
         await passingOver(work);
       } catch (err) {
@@ -47,7 +58,7 @@ export function startUpkeep({ maps, channels, generations, valkey, sweepMs, reco
   const sweeping = every(sweepMs, "clearing expired holds away", async () => {
     for (const { event } of generations.used()) {
       // A server of the cluster that is away, or an event that is being restored, keeps no other from being looked after.
-      if (valkey.connected(event.eventId)) await passingOver(() => maps.sweep(event));
+      if (valkey.connection.connected(event.eventId)) await passingOver(() => maps.sweep(event));
     }
   });
   const tending = every(Math.max(sweepMs, 250), "ending channels and giving back their seats", () =>
@@ -55,8 +66,8 @@ export function startUpkeep({ maps, channels, generations, valkey, sweepMs, reco
   );
   async function reconcile(event: EventRecord): Promise<void> {
     // The lock is not given back: it says that this was done lately, by whichever process.
-    if (!(await valkey.lock(event.eventId, "reconcile", "done", Math.floor(reconcileMs * 0.9)))) return;
-    const { corrected } = await generations.reconcile(event);
+    if (!(await valkey.connection.lock(event.eventId, "reconcile", "done", Math.floor(reconcileMs * 0.9)))) return;
+    const { corrected } = await comparison.all(event);
     if (corrected > 0) log.warn({ eventId: event.eventId, corrected }, "seats were put right by the claims");
   }
   const reconciling =

@@ -2,9 +2,9 @@
 import type { Metrics } from "@onsale/kit/metrics";
 import type { EventRecord } from "../events/events.js";
 import type { KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
 import type { SectionPlan } from "../hall/layout.js";
 import { countStates, joinMaps, type SeatCounts } from "../hall/seat-map.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
 import type { Valkey } from "../valkey/valkey.js";
 
 /** An event's maps at one moment. */
@@ -45,35 +45,26 @@ export function createSeatMaps({ valkey, generations, events, cacheMs, metrics }
   const next = new Map<string, Promise<SeatMapsRead>>();
 
   async function sweep(event: EventRecord): Promise<number> {
-    const generation = await generations.current(event);
     let total = 0;
     for (let rounds = 0; rounds < sweepsInARow; rounds++) {
-      const step = await valkey.sweep(generation, sweptAtOnce);
-      if (!step) generations.distrust(generation);
-      total += step?.cleared ?? 0;
-      if (!step?.more) break;
+      const step = await generations.run(event, (generation) => valkey.seats.sweep(generation, sweptAtOnce));
+      swept.inc(step.cleared);
+      total += step.cleared;
+      if (!step.more) break;
     }
-    swept.inc(total);
     return total;
   }
 
   async function readNow(event: EventRecord): Promise<SeatMapsRead> {
     const { sections, version } = await events.layoutOf(event.layoutVersion);
     await sweep(event); // so that no seat is shown held whose hold is long over
-    for (let last = false; ; last = true) {
-      const generation = await generations.current(event);
-      const found = await valkey.maps(generation, sections);
-      if (found) {
-        const maps = new Map(found.maps.map((map, at) => [sections[at] as SectionPlan, map as Uint8Array]));
-        const read = { event, layoutVersion: version, maps, asOfMs: found.nowMs };
-        cache.delete(event.eventId);
-        cache.set(event.eventId, { read, readAtMs: performance.now() });
-        if (cache.size > mostEvents) cache.delete(cache.keys().next().value as string);
-        return read;
-      }
-      generations.distrust(generation);
-      if (last) throw rebuilding();
-    }
+    const found = await generations.run(event, (generation) => valkey.read.maps(generation, sections));
+    const maps = new Map(found.maps.map((map, at) => [sections[at] as SectionPlan, map as Uint8Array]));
+    const read = { event, layoutVersion: version, maps, asOfMs: found.nowMs };
+    cache.delete(event.eventId);
+    cache.set(event.eventId, { read, readAtMs: performance.now() });
+    if (cache.size > mostEvents) cache.delete(cache.keys().next().value as string);
+    return read;
   }
 
   function shared(event: EventRecord): Promise<SeatMapsRead> {

@@ -5,13 +5,14 @@ import type { Metrics } from "@onsale/kit/metrics";
 import type { EventStore } from "../events/event-store.js";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventNotFound, type KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
 import { findSeats } from "../hall/find-seats.js";
 import { findSeat, type Layout, nameSeat, type Run, runsOf, seatsOf } from "../hall/layout.js";
 import { lineProblem } from "../hall/problems.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
 import type { Valkey } from "../valkey/valkey.js";
 import type { BlockStore, StoredBlock } from "./block-store.js";
 import type { Claim, ClaimStore } from "./claim-store.js";
+import type { Marks } from "./marks.js";
 
 /*
  * The order is: the block's document (pending), Valkey, the claims together with the document (blocked). Valkey first, so that no
@@ -27,6 +28,7 @@ export interface BlockDependencies {
   readonly store: { readonly blocks: BlockStore; readonly claims: ClaimStore; readonly events: EventStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
+  readonly marks: Marks;
   readonly valkey: Valkey;
   readonly metrics: Metrics;
 }
@@ -49,7 +51,7 @@ export const mostSeatsInBlock = 5_000;
 
 export const blockHoldId = (blockId: string): string => derivedHex64("block", blockId);
 
-export function createBlocks({ store, events, generations, valkey, metrics }: BlockDependencies) {
+export function createBlocks({ store, events, generations, marks, valkey, metrics }: BlockDependencies) {
   const changes = metrics.counter("onsale_blocked_seats_total", "Seats blocked and unblocked by organisers", ["what"]);
 
   /** A draft's seats are blocked in its layout: until it is published they are nobody's. */
@@ -78,15 +80,8 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
     return runsOf(layout, seats);
   }
 
-  async function inValkey(event: EventRecord, holdId: string, runs: readonly Run[]) {
-    for (let last = false; ; last = true) {
-      const generation = await generations.current(event);
-      const answer = await valkey.block(generation, holdId, runs);
-      if (answer.kind !== "stale") return answer;
-      generations.distrust(generation);
-      if (last) throw rebuilding();
-    }
-  }
+  const inValkey = (event: EventRecord, holdId: string, runs: readonly Run[]) =>
+    generations.run(event, (generation) => valkey.seats.block(generation, holdId, runs));
 
   /** Why seats can't be blocked: those that are already are told apart from those that are a buyer's. */
   async function notFree(event: EventRecord, layout: Layout, runs: readonly Run[], ordinals: readonly number[]) {
@@ -135,7 +130,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
     const answer = await inValkey(event, holdId, runs);
     if (answer.kind === "taken") {
       await store.blocks.abandon(eventId, holdId, Date.now());
-      await generations.unblock(event, holdId, seatIds); // another try of ours may have got further
+      await marks.unblock(event, holdId, seatIds); // another try of ours may have got further
       throw await notFree(event, layout, runs, answer.ordinals);
     }
     const seats = seatsOf(runs).map((seat) => ({
@@ -147,21 +142,21 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
     switch (outcome.kind) {
       case "blocked": {
         // The seats may have been made anew since Valkey was told.
-        await generations.settle(event, claimsOf(begun), { askedNow: false });
+        await marks.settle(event, claimsOf(begun), { askedNow: false });
         changes.inc({ what: "blocked" }, seatIds.length);
         return { ...begun, state: "blocked" };
       }
       case "taken": {
         await store.blocks.abandon(eventId, holdId, Date.now());
-        await generations.unblock(event, holdId, seatIds);
-        await generations.settle(event, outcome.owners, { askedNow: true }); // Valkey believed that they were free
+        await marks.unblock(event, holdId, seatIds);
+        await marks.settle(event, outcome.owners, { askedNow: true }); // Valkey believed that they were free
         const theirs = outcome.owners.filter(({ kind }) => kind !== "block");
         throw theirs.length > 0
           ? takenByBuyers(theirs.map(({ seatId }) => seatId))
           : alreadyBlocked(outcome.owners.map(({ seatId }) => seatId));
       }
       case "gone":
-        await generations.unblock(event, holdId, seatIds);
+        await marks.unblock(event, holdId, seatIds);
         throw new DomainError("UNAVAILABLE", "Blocking these seats took too long and was given up. Please try again.");
     }
   }
@@ -195,7 +190,7 @@ export function createBlocks({ store, events, generations, valkey, metrics }: Bl
         );
       for (const { block: one, seats } of parts) {
         const ended = await store.blocks.endClaims(eventId, one.holdId, seats);
-        await generations.unblock(event, one.holdId, seats);
+        await marks.unblock(event, one.holdId, seats);
         await store.blocks.forgetSeats(eventId, one.blockId, seats);
         changes.inc({ what: "unblocked" }, ended);
       }

@@ -5,20 +5,23 @@ import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { type EventRecord, isId } from "../events/events.js";
 import { eventCancelled, type KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
 import { checkSeatIds, findSeats, mostSeatsAtOnce } from "../hall/find-seats.js";
 import { type Run, runsOf, writeRuns } from "../hall/layout.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { FenceAnswer, Valkey } from "../valkey/valkey.js";
+import type { FenceAnswer } from "../valkey/seat-scripts.js";
+import type { Valkey } from "../valkey/valkey.js";
 import type { Claim, ClaimStore } from "./claim-store.js";
 import { describeSeat } from "./held-seats.js";
 import { checkHoldId } from "./hold-checks.js";
 import { holdIdOf } from "./hold-request.js";
+import type { Marks } from "./marks.js";
 import { seatsTaken, seatsTakenByName } from "./refusals.js";
 
 export interface ClaimDependencies {
   readonly store: { readonly claims: ClaimStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
+  readonly marks: Marks;
   readonly valkey: Valkey;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -43,7 +46,7 @@ const pausesMs = [50, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 /** The buyer's step waits no longer for that. */
 const tellingMs = 1_000;
 
-export function createClaims({ store, events, generations, valkey, log, metrics, running }: ClaimDependencies) {
+export function createClaims({ store, events, generations, marks, valkey, log, metrics, running }: ClaimDependencies) {
   const outcomes = metrics.counter("onsale_claims_total", "Claims asked for, by outcome", ["outcome"]);
   const conflicts = metrics.counter(
     "onsale_claim_conflicts_total",
@@ -51,22 +54,17 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
   );
   const untold = metrics.counter("onsale_claims_untold_total", "Claims that Valkey could not be told of");
 
-  async function fence(event: EventRecord, wish: ClaimWish, runs: readonly Run[]): Promise<FenceAnswer> {
-    for (let last = false; ; last = true) {
-      const generation = await generations.current(event);
-      const answer = await valkey.fence(generation, { ...wish, limit: event.seatsPerPerson }, runs, writeRuns(runs));
-      if (answer.kind !== "stale") return answer;
-      generations.distrust(generation);
-      if (last) throw rebuilding();
-    }
-  }
+  const fence = (event: EventRecord, wish: ClaimWish, runs: readonly Run[]): Promise<FenceAnswer> =>
+    generations.run(event, (generation) =>
+      valkey.seats.fence(generation, { ...wish, limit: event.seatsPerPerson }, runs, writeRuns(runs)),
+    );
 
   async function tellUntilKnown(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
     for (const pauseMs of [0, ...pausesMs]) {
       if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false });
       if (!running()) return;
       try {
-        await generations.settle(event, claims, { askedNow });
+        await marks.settle(event, claims, { askedNow });
         return;
       } catch (err) {
         if (err instanceof DomainError && err.refusal.retryable) continue;
@@ -174,7 +172,7 @@ export function createClaims({ store, events, generations, valkey, log, metrics,
       const layout = await events.layoutOf(event.layoutVersion);
       findSeats(layout, seatIds);
       const { released, seatIds: freed, all, codeId } = await store.claims.release(eventId, checkoutId, seatIds);
-      await generations.free(event, { holdId: holdIdOf(checkoutId), userId, codeId }, freed, { ends: all });
+      await marks.free(event, { holdId: holdIdOf(checkoutId), userId, codeId }, freed, { ends: all });
       return { released };
     },
   };

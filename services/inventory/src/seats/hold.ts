@@ -8,6 +8,7 @@ import { channelSeats, codeInvalid, generalPool } from "../channels/channel.js";
 import type { Channels, Opened } from "../channels/channels.js";
 import { accessibleEndsAtMs, type EventRecord, saleEndsAtMs } from "../events/events.js";
 import { eventCancelled, type KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
 import { checkSeatIds, findSeats, mostSeatsAtOnce } from "../hall/find-seats.js";
 import {
   type Layout,
@@ -19,8 +20,9 @@ import {
   seatsOf,
   writeRuns,
 } from "../hall/layout.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Generation, HoldAnswer, Valkey } from "../valkey/valkey.js";
+import type { Generation } from "../valkey/marker.js";
+import type { HoldAnswer } from "../valkey/seat-scripts.js";
+import type { Valkey } from "../valkey/valkey.js";
 import type { SeatMaps } from "./availability.js";
 import { describe } from "./held-seats.js";
 import { checkBest, checkHoldId, checkIds, checkQuantity, checkRoom, fits, sectionsOf } from "./hold-checks.js";
@@ -68,26 +70,22 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
     "Time of one hold script, with the way to Valkey",
   );
 
-  /** Runs a hold script in the present generation; once more when it has just been replaced. */
-  async function inPresent(
+  /** Runs a hold script. */
+  const ask = (
     event: EventRecord,
-    take: (generation: Generation) => Promise<HoldAnswer>,
+    take: (generation: Generation) => Promise<HoldAnswer | undefined>,
     deadline = Number.POSITIVE_INFINITY,
-  ) {
-    for (let last = false; ; last = true) {
-      const generation = await generations.current(event);
+  ) =>
+    generations.run(event, async (generation) => {
       // Seats for somebody who has left would stay held until they expire.
       if (Date.now() > deadline) throw new DomainError("DEADLINE_EXCEEDED", "Nobody waits for this hold any more.");
       const end = scriptSeconds.startTimer();
       let answer = await take(generation);
       end();
       // What has just expired may still be counted.
-      if (answer.kind === "code-limit" && (await maps.sweep(event)) > 0) answer = await take(generation);
-      if (answer.kind !== "stale") return { generation, answer };
-      generations.distrust(generation);
-      if (last) throw rebuilding();
-    }
-  }
+      if (answer?.kind === "code-limit" && (await maps.sweep(event)) > 0) answer = await take(generation);
+      return answer && { generation, answer };
+    });
 
   /**
    * What a wish with a code is to be taken from; undefined: the general sale. A code takes its channel's seats. Once the general
@@ -100,7 +98,7 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
     const opened = await channels.find(event.eventId, accessCode);
     if (!opened) {
       // A retry of what was held before the channel was deleted meets its hold: the script looks at nothing else then.
-      if (await valkey.knownHold(event.eventId, holdIdOf(wish.checkoutId), wish.userId)) return undefined;
+      if (await valkey.read.knownHold(event.eventId, holdIdOf(wish.checkoutId), wish.userId)) return undefined;
       throw codeInvalid();
     }
     if (!("seatIds" in selection)) return opened;
@@ -178,8 +176,6 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
         case "over":
           if (channel) throw channelEnded();
           throw new DomainError("SALE_ENDED", "The sale of this event has ended.");
-        case "stale":
-          throw rebuilding();
       }
     }
 
@@ -194,9 +190,9 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
       if (event.orphanRule === "strict") await refuseOrphans(seats);
       const runs = runsOf(layout, seats);
       const text = writeRuns(runs);
-      const { generation, answer } = await inPresent(
+      const { generation, answer } = await ask(
         event,
-        (now) => valkey.hold(now, terms, runs, text),
+        (now) => valkey.seats.hold(now, terms, runs, text),
         wish.deadline,
       );
       if (answer.kind === "held") boards.gone(crowd, runs);
@@ -204,10 +200,10 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
     }
 
     async function holdPlaces(section: SectionPlan, quantity: number): Promise<Hold> {
-      const ask = () => inPresent(event, (now) => valkey.holdPlaces(now, terms, section, quantity), wish.deadline);
-      let { generation, answer } = await ask();
+      const askFor = () => ask(event, (now) => valkey.seats.holdPlaces(now, terms, section, quantity), wish.deadline);
+      let { generation, answer } = await askFor();
       // Places of holds that have just expired may not be back yet.
-      if (answer.kind === "short" && (await maps.sweep(event)) > 0) ({ generation, answer } = await ask());
+      if (answer.kind === "short" && (await maps.sweep(event)) > 0) ({ generation, answer } = await askFor());
       return conclude(generation, answer, undefined);
     }
 
@@ -219,9 +215,7 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
         return;
       }
       const sections = [...new Set(seats.map(({ section }) => section))];
-      const generation = await generations.current(event);
-      const read = await valkey.maps(generation, sections);
-      if (!read) return generations.distrust(generation); // the hold, which is next, says what is wrong
+      const read = await generations.run(event, (generation) => valkey.read.maps(generation, sections));
       const now = new Map(sections.map((section, at) => [section, read.maps[at] as Uint8Array]));
       if (!orphansOfPick(openBoard(now), seats, { reserved })) return;
       // Holds that have just expired may still be on the map: before somebody is refused, they are cleared away.
@@ -245,7 +239,7 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
           // Nothing to choose; but this may be a retry of a hold that has its seats, perhaps the last ones.
           chosen.inc({ outcome: "nothing" });
           const generation = await generations.current(event);
-          const known = await valkey.knownHold(event.eventId, holdId, wish.userId);
+          const known = await valkey.read.knownHold(event.eventId, holdId, wish.userId);
           if (!known || (known.hold?.state === "held" && known.hold.epoch !== generation.epoch))
             throw notEnoughSeats(party, describeLeftover(board, choice), () =>
               chooseBest(board, { ...choice, spread, split: true }),
@@ -255,9 +249,9 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
         const settle = boards.take(crowd, runs);
         let nowTaken: readonly Run[] = [];
         try {
-          const { generation, answer } = await inPresent(
+          const { generation, answer } = await ask(
             event,
-            (now) => valkey.hold(now, terms, runs, writeRuns(runs)),
+            (now) => valkey.seats.hold(now, terms, runs, writeRuns(runs)),
             wish.deadline,
           );
           if (answer.kind === "held") nowTaken = runs;
@@ -320,15 +314,11 @@ export function createHolds({ events, generations, valkey, maps, channels, race,
       if (seatIds.length > mostSeatsAtOnce) throw new DomainError("REQUEST_INVALID", "These are too many seats.");
       const event = await events.published(eventId);
       const layout = await events.layoutOf(event.layoutVersion);
-      const known = seatIds.length === 0 ? (await valkey.knownHold(eventId, holdId, userId))?.hold : undefined;
+      const known = seatIds.length === 0 ? (await valkey.read.knownHold(eventId, holdId, userId))?.hold : undefined;
       const runs = known ? readRuns(layout, known.runs) : runsOf(layout, findSeats(layout, seatIds));
-      for (let last = false; ; last = true) {
-        const generation = await generations.current(event);
-        const freed = await valkey.release(generation, { holdId, userId, what: "hold", ends: true }, runs);
-        if (freed !== undefined) return freed;
-        generations.distrust(generation);
-        if (last) throw rebuilding();
-      }
+      return await generations.run(event, (generation) =>
+        valkey.seats.release(generation, { holdId, userId, what: "hold", ends: true }, runs),
+      );
     },
   };
 }

@@ -1,11 +1,13 @@
 // What one person holds or owns in an event: for a map on which one's own seats look like one's own.
 import { DomainError } from "@onsale/kit/errors";
-import { type EventRecord, isId } from "../events/events.js";
+import { isId } from "../events/events.js";
 import type { KnownEvents } from "../events/known-events.js";
+import type { Generations } from "../generations/generations.js";
+import { rebuilding } from "../generations/trust.js";
 import { type Layout, nameSeat, readRuns, type Seat, seatsOf } from "../hall/layout.js";
 import { readRecord, seatStates } from "../hall/seat-map.js";
-import { type Generations, rebuilding } from "../recovery/generation.js";
-import type { Generation, Valkey } from "../valkey/valkey.js";
+import type { Generation } from "../valkey/marker.js";
+import type { Valkey } from "../valkey/valkey.js";
 import type { ClaimStore } from "./claim-store.js";
 import { describeSeat } from "./held-seats.js";
 import type { HeldSeat } from "./hold-request.js";
@@ -54,13 +56,9 @@ export function createOwnSeats({ store, valkey, events, generations }: OwnSeatsD
     return await seats;
   }
 
-  async function find(event: EventRecord, layout: Layout, userId: string) {
-    const generation = await generations.current(event);
-    const own = await valkey.holdsOf(generation, userId);
-    if (!own) {
-      generations.distrust(generation);
-      return undefined;
-    }
+  async function find(generation: Generation, layout: Layout, userId: string) {
+    const own = await valkey.read.holdsOf(generation, userId);
+    if (!own) return undefined;
     const found: { holdId: string; deadlineMs: number; owned: boolean; seats: Seat[] }[] = [];
     for (const { holdId, expiresAtMs, known } of own.holds) {
       const owned = expiresAtMs === 0;
@@ -81,8 +79,7 @@ export function createOwnSeats({ store, valkey, events, generations }: OwnSeatsD
         throw new DomainError("REQUEST_INVALID", "The user's id must be 1 to 64 of A-Z, a-z, 0-9, _ and -.");
       const event = await events.published(eventId);
       const layout = await events.layoutOf(event.layoutVersion);
-      const read = (await find(event, layout, userId)) ?? (await find(event, layout, userId));
-      if (!read) throw rebuilding();
+      const read = await generations.run(event, (generation) => find(generation, layout, userId));
 
       // The claims decide what is owned, of which some may have been given back since; they are asked by their ids.
       const claimable = read.found.filter(({ owned }) => owned).flatMap(({ seats }) => seats);
@@ -115,7 +112,7 @@ type SeatsByHold = ReadonlyMap<string, Seat[]>;
 async function readAll(valkey: Valkey, generation: Generation, layout: Layout): Promise<SeatsByHold> {
   const seats = new Map<string, Seat[]>();
   for (const section of layout.sections) {
-    const records = await valkey.records(generation, section);
+    const records = await valkey.read.records(generation, section);
     if (!records) throw rebuilding();
     for (let index = 0; index < section.seats; index++) {
       const { state, holdId } = readRecord(records, index);
