@@ -14,22 +14,6 @@ export interface ConnectionSettings {
   readonly log: Logger;
 }
 
-/** What lets seats go, or makes a sale that was begun the buyer's, works on a server that is full (maxmemory), too. */
-const worksWhenFull: ReadonlySet<string> = new Set<keyof typeof scripts>([
-  "fence",
-  "settle",
-  "release",
-  "unblock",
-  "sweep",
-]);
-/** These are refused there before they do anything, whatever they would do first. Others are, at their first write that needs room. */
-const endsWhenFull: ReadonlySet<string> = new Set<keyof typeof scripts>(["hold", "holdPlaces"]);
-
-function whenFull(name: string, lua: string): string {
-  if (worksWhenFull.has(name)) return `#!lua flags=allow-oom\n${lua}`;
-  return endsWhenFull.has(name) ? `#!lua\n${lua}` : lua;
-}
-
 /** How many people's entries are read, or taken over, in one step. */
 export const peopleAtOnce = 50;
 
@@ -57,7 +41,7 @@ export class ValkeyConnection {
         commandTimeout: 1_500,
         socketTimeout: 3_000,
         retryStrategy: (attempt) => Math.min(50 * attempt, 1_000),
-        scripts: Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, { lua: whenFull(name, lua) }])),
+        scripts: Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, { lua }])),
       },
       onAway: (server, err) => log.warn({ err, server }, "Valkey is away: no seat there can be held until it is back"),
       onBack: (server) => log.info({ server }, "Valkey is back"),
