@@ -3,9 +3,9 @@ import { createGrpcServer } from "@onsale/kit/grpc";
 import { createStreams } from "@onsale/kit/grpc-stream";
 import { createWatches } from "@onsale/kit/grpc-watch";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
-import { createCatalog } from "./catalog/catalog.js";
+import { Catalog } from "./catalog/catalog.js";
 import { createDrafts } from "./catalog/drafts.js";
-import { createChannels } from "./channels/channels.js";
+import { Channels } from "./channels/channels.js";
 import type { inventorySettings } from "./config.js";
 import { rememberEvents } from "./events/known-events.js";
 import { Generations } from "./generations/generations.js";
@@ -16,9 +16,9 @@ import { Rebuild } from "./recovery/rebuild.js";
 import { createReconciliation } from "./recovery/reconcile.js";
 import { startUpkeep } from "./recovery/upkeep.js";
 import { createSeatMaps } from "./seats/availability.js";
-import { createBlocks } from "./seats/block.js";
-import { createClaims } from "./seats/claim.js";
-import { createHolds } from "./seats/hold.js";
+import { Blocks } from "./seats/block.js";
+import { Claims } from "./seats/claim.js";
+import { Holds } from "./seats/hold.js";
 import { createHoldRace } from "./seats/hold-race.js";
 import { Marks } from "./seats/marks.js";
 import { createOwnSeats } from "./seats/own-seats.js";
@@ -56,7 +56,7 @@ export async function startInventory({
   const marks = new Marks({ valkey, generations, layoutOf });
   const comparison = new Comparison({ store, valkey, generations, layoutOf, metrics });
   const maps = createSeatMaps({ valkey, generations, events, cacheMs: config.AVAILABILITY_CACHE_MS, metrics });
-  const channels = createChannels({
+  const channels = new Channels({
     store,
     events,
     generations,
@@ -67,15 +67,15 @@ export async function startInventory({
     now: Date.now,
     log,
   });
-  const blocks = createBlocks({ store, events, generations, marks, valkey, metrics });
+  const blocks = new Blocks({ store, events, generations, marks, valkey, metrics });
   const race = createHoldRace({ url: config.REDIS_URL, ca: config.REDIS_TLS_CA, log });
   lifecycle.onStop("hold race", () => race.close());
-  const holds = createHolds({ events, generations, valkey, maps, channels, race, random: Math.random, metrics });
-  const claims = createClaims({ store, events, generations, marks, valkey, log, metrics, running: lifecycle.running });
+  const holds = new Holds({ events, generations, valkey, maps, channels, race, random: Math.random, metrics });
+  const claims = new Claims({ store, events, generations, marks, valkey, log, metrics, running: lifecycle.running });
   const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
   const ownSeats = createOwnSeats({ store, valkey, events, generations });
   const sales = createSales({ store, events });
-  const catalog = createCatalog({ store, events, generations, now: Date.now });
+  const catalog = new Catalog({ store, events, generations, now: Date.now });
   const drafts = createDrafts({ store, events, now: Date.now });
 
   const upkeep = startUpkeep({

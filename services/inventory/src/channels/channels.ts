@@ -69,8 +69,6 @@ export interface OpenedSeats {
   readonly asOfMs: number;
 }
 
-export type Channels = ReturnType<typeof createChannels>;
-
 const tries = 8;
 const runsAtOnce = 500;
 const mostEvents = 2_000;
@@ -80,110 +78,252 @@ const mostMaps = 200;
 const withoutStoreMs = 15 * 60 * 1000;
 const mostProblemsTold = 50;
 
-export function createChannels(dependencies: AllotDependencies) {
-  const { store, events, generations, valkey, codeSecret, cacheMs, statesCacheMs, now, log } = dependencies;
-  const known = new Map<string, { allotments: Allotments; readAtMs: number }>();
-  const reading = new Map<string, Promise<Allotments>>();
-  const codeSets = new Map<string, Buffer>();
+export class Channels {
+  readonly #store;
+  readonly #events;
+  readonly #generations;
+  readonly #valkey;
+  readonly #codeSecret;
+  readonly #cacheMs;
+  readonly #statesCacheMs;
+  readonly #now;
+  readonly #log;
+  readonly #known = new Map<string, { allotments: Allotments; readAtMs: number }>();
+  readonly #reading = new Map<string, Promise<Allotments>>();
+  readonly #codeSets = new Map<string, Buffer>();
   /** Which version this process has seen in Valkey, in which generation. */
-  const inValkey = new Map<string, { marker: string; version: number }>();
-  const ownMaps = new Map<string, { readAtMs: number; maps: Promise<ReadonlyMap<SectionPlan, Uint8Array>> }>();
-  const looking = new Map<string, { readAtMs: number; records: Promise<Buffer> }>();
+  readonly #inValkey = new Map<string, { marker: string; version: number }>();
+  readonly #ownMaps = new Map<string, { readAtMs: number; maps: Promise<ReadonlyMap<SectionPlan, Uint8Array>> }>();
+  readonly #looking = new Map<string, { readAtMs: number; records: Promise<Buffer> }>();
 
-  // ---- what is known
+  constructor({ store, events, generations, valkey, codeSecret, cacheMs, statesCacheMs, now, log }: AllotDependencies) {
+    this.#store = store;
+    this.#events = events;
+    this.#generations = generations;
+    this.#valkey = valkey;
+    this.#codeSecret = codeSecret;
+    this.#cacheMs = cacheMs;
+    this.#statesCacheMs = statesCacheMs;
+    this.#now = now;
+    this.#log = log;
+  }
 
-  async function read(eventId: string): Promise<Allotments> {
-    try {
-      const allotments = await store.channels.of(eventId);
-      remember(known, eventId, { allotments, readAtMs: now() }, mostEvents);
-      return allotments;
-    } catch (error) {
-      const before = known.get(eventId);
-      const away = error instanceof DomainError && error.code === "UNAVAILABLE";
-      if (!away || !before || now() - before.readAtMs > withoutStoreMs) throw error;
-      return before.allotments;
+  /** Refusals: those of ChannelService.PutChannel. Fails until Valkey knows too, so that the caller tries again. */
+  async put(
+    eventId: string,
+    organiserId: string,
+    wish: ChannelWish,
+  ): Promise<{ channel: ChannelState; notFree: string[] }> {
+    for (let attempt = 1; ; attempt++) {
+      // First the channels: an edit of a draft changes them with the event, so while they stay the same this event is the one to save them for.
+      const before = await this.#store.channels.of(eventId);
+      const event = await this.#owned(eventId, organiserId);
+      const layout = await this.#events.layoutOf(event.layoutVersion);
+      const problems = problemsOfChannel(wish, event, layout);
+      if (problems.length > 0) throw refused(problems);
+      const seats = findSeats(layout, wish.seatIds);
+      for (const { sectionId } of wish.places)
+        if (!layout.sectionById.has(sectionId))
+          throw new DomainError("SECTION_UNKNOWN", `This event has no section "${sectionId}".`, { section: sectionId });
+
+      const planned = await this.#plan(event, layout, before, wish, seats);
+      if (planned) await this.#store.channels.addCodes(eventId, planned.codesId, planned.packed);
+      if (planned && !(await this.#store.channels.save(planned.next))) {
+        if (attempt < tries) continue;
+        throw new DomainError(
+          "UNAVAILABLE",
+          "The channels of this event are being changed by others. Please try again.",
+        );
+      }
+      const present = planned?.next ?? before;
+      this.#known.delete(eventId);
+      await this.#follow(event, present);
+      const channel = present.channels.find(({ channelId }) => channelId === wish.channelId) as Channel;
+      const notFree = event.published ? await this.#takenIn(event, layout, channel) : [];
+      return { channel: describe(channel, layout), notFree };
     }
   }
 
-  function recent(eventId: string): Promise<Allotments> {
-    const found = known.get(eventId);
-    if (found && now() - found.readAtMs < cacheMs) return Promise.resolve(found.allotments);
-    const running = reading.get(eventId);
-    if (running) return running;
-    const work = read(eventId).finally(() => reading.delete(eventId));
-    reading.set(eventId, work);
-    return work;
+  async delete(eventId: string, channelId: string, organiserId: string): Promise<void> {
+    const event = await this.#owned(eventId, organiserId);
+    for (let attempt = 1; ; attempt++) {
+      const before = await this.#store.channels.of(eventId);
+      const channels = before.channels.filter((channel) => channel.channelId !== channelId);
+      const unchanged = channels.length === before.channels.length;
+      const next = unchanged ? before : { ...before, version: before.version + 1, channels };
+      if (unchanged || (await this.#store.channels.save(next))) {
+        this.#known.delete(eventId);
+        return await this.#follow(event, next);
+      }
+      if (attempt === tries)
+        throw new DomainError(
+          "UNAVAILABLE",
+          "The channels of this event are being changed by others. Please try again.",
+        );
+    }
   }
 
-  async function codesOf(codesId: string): Promise<Buffer | undefined> {
-    const found = codeSets.get(codesId) ?? (await store.channels.codes(codesId));
-    if (found) remember(codeSets, codesId, found, mostCodeSets);
-    return found;
+  async list(eventId: string, organiserId: string): Promise<ChannelState[]> {
+    let event = await this.#owned(eventId, organiserId);
+    for (;;) {
+      const { layoutVersion } = event;
+      const { channels } = await this.#store.channels.of(eventId);
+      // A draft may have got another hall meanwhile.
+      if (!event.published) event = await this.#owned(eventId, organiserId);
+      if (event.layoutVersion !== layoutVersion) continue;
+      const layout = await this.#events.layoutOf(layoutVersion);
+      return channels.map((channel) => describe(channel, layout));
+    }
   }
 
-  async function find(eventId: string, code: string): Promise<Opened | undefined> {
+  /** What a code opens in an event, its window aside; undefined: nothing. Refusal: UNAVAILABLE. */
+  async find(eventId: string, code: string): Promise<Opened | undefined> {
     for (let last = false; ; last = true) {
-      const allotments = await recent(eventId);
-      const hash = hashCode(codeSecret, allotments, code);
+      const allotments = await this.recent(eventId);
+      const hash = hashCode(this.#codeSecret, allotments, code);
       let outdated = false;
       for (const channel of allotments.channels) {
-        const packed = await codesOf(channel.codesId);
+        const packed = await this.#codesOf(channel.codesId);
         if (packed && hasCode(packed, hash)) return { channel, codeId: codeIdOf(hash) };
         outdated ||= packed === undefined;
       }
       if (!outdated || last) return undefined;
-      known.delete(eventId); // its codes were replaced since we read of them
+      this.#known.delete(eventId); // its codes were replaced since we read of them
     }
+  }
+
+  /** The channels as they were up to a few seconds ago. */
+  recent(eventId: string): Promise<Allotments> {
+    const found = this.#known.get(eventId);
+    if (found && this.#now() - found.readAtMs < this.#cacheMs) return Promise.resolve(found.allotments);
+    const running = this.#reading.get(eventId);
+    if (running) return running;
+    const work = this.#read(eventId).finally(() => this.#reading.delete(eventId));
+    this.#reading.set(eventId, work);
+    return work;
+  }
+
+  /** Refusals: EVENT_NOT_FOUND, ACCESS_CODE_INVALID, INVENTORY_REBUILDING. */
+  async open(eventId: string, code: string): Promise<OpenedSeats> {
+    const event = await this.#events.published(eventId);
+    const opened = await this.find(eventId, code);
+    if (!opened) throw codeInvalid();
+    const { channel } = opened;
+    const layout = await this.#events.layoutOf(event.layoutVersion);
+    return {
+      channel,
+      ...(await this.#look(event, layout, channel.ended ? { ...channel, runs: "" } : channel, this.#recordsLately)),
+    };
+  }
+
+  /**
+   * The seats of the sections where the channel has some, as the 2-bit maps have them, but for the channel's buyer: free are the
+   * channel's own, and all others are blocked. Sections without its seats are blocked as a whole.
+   */
+  async mapsOf(
+    event: EventRecord,
+    layout: Layout,
+    channel: Channel,
+    isFresh: boolean,
+  ): Promise<ReadonlyMap<SectionPlan, Uint8Array>> {
+    const key = `${event.eventId}:${channel.channelId}:${channel.fingerprint}`;
+    const known = this.#ownMaps.get(key);
+    if (known && !isFresh && performance.now() - known.readAtMs < this.#statesCacheMs) return await known.maps;
+    const maps = this.#drawOwn(event, layout, channel);
+    remember(this.#ownMaps, key, { readAtMs: performance.now(), maps }, mostMaps);
+    maps.catch(() => this.#ownMaps.delete(key));
+    return await maps;
+  }
+
+  /** For each event: ends what is due, and sees to it that Valkey is as new as MongoDB. Again and again, in any process, also after a crash midway. */
+  async tend(used: readonly EventRecord[]): Promise<void> {
+    if (used.length === 0) return;
+    const byId = new Map(used.map((event) => [event.eventId, event]));
+    for (const { eventId, version, nextCloseMs } of await this.#store.channels.heads([...byId.keys()])) {
+      const event = byId.get(eventId) as EventRecord;
+      const isDue = nextCloseMs !== 0 && nextCloseMs <= this.#now();
+      try {
+        const { marker } = await this.#generations.current(event);
+        const last = this.#inValkey.get(eventId);
+        if (!isDue && last?.marker === marker && last.version >= version) continue;
+        await this.#bringInLine(event, isDue ? await this.#endDue(eventId) : await this.#store.channels.of(eventId));
+      } catch (error) {
+        // One event that is being restored does not keep the others waiting.
+        if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
+      }
+    }
+  }
+
+  // ---- what is known
+
+  async #read(eventId: string): Promise<Allotments> {
+    try {
+      const allotments = await this.#store.channels.of(eventId);
+      remember(this.#known, eventId, { allotments, readAtMs: this.#now() }, mostEvents);
+      return allotments;
+    } catch (error) {
+      const before = this.#known.get(eventId);
+      const away = error instanceof DomainError && error.code === "UNAVAILABLE";
+      if (!away || !before || this.#now() - before.readAtMs > withoutStoreMs) throw error;
+      return before.allotments;
+    }
+  }
+
+  async #codesOf(codesId: string): Promise<Buffer | undefined> {
+    const found = this.#codeSets.get(codesId) ?? (await this.#store.channels.codes(codesId));
+    if (found) remember(this.#codeSets, codesId, found, mostCodeSets);
+    return found;
   }
 
   // ---- Valkey follows
 
   /** Gives each seat the pool that it has in this version, unless a newer one has begun to. */
-  async function bringInLine(event: EventRecord, allotments: Allotments): Promise<void> {
+  async #bringInLine(event: EventRecord, allotments: Allotments): Promise<void> {
     const { version } = allotments;
-    const layout = await events.layoutOf(event.layoutVersion);
+    const layout = await this.#events.layoutOf(event.layoutVersion);
     const wanted = poolsOf(layout, allotments);
-    await generations.run(event, (generation) => assignAll(generation, layout, wanted, version), { tries });
+    await this.#generations.run(event, (generation) => this.#assignAll(generation, layout, wanted, version), { tries });
   }
 
-  async function assignAll(
+  async #assignAll(
     generation: Generation,
     layout: Layout,
     wanted: ReadonlyMap<SectionPlan, Uint8Array>,
     version: number,
   ): Promise<true | undefined> {
-    const done = await valkey.read.poolsVersion(generation);
+    const done = await this.#valkey.read.poolsVersion(generation);
     if (done < version) {
       for (const section of layout.sections) {
-        const records = await valkey.read.records(generation, section);
+        const records = await this.#valkey.read.records(generation, section);
         if (!records) return undefined;
         for (const [pool, runs] of misplaced(layout, section, records, wanted.get(section)))
           for (let at = 0; at < runs.length; at += runsAtOnce) {
-            const answer = await valkey.seats.assign(generation, version, pool, runs.slice(at, at + runsAtOnce));
+            const answer = await this.#valkey.seats.assign(generation, version, pool, runs.slice(at, at + runsAtOnce));
             if (!answer) return undefined;
             if (answer === "old") return true;
           }
       }
-      await valkey.seats.poolsDone(generation, version);
+      await this.#valkey.seats.poolsDone(generation, version);
     }
-    seen(generation, version);
+    this.#seen(generation, version);
     return true;
   }
 
-  const seen = ({ eventId, marker }: Generation, version: number) =>
-    remember(inValkey, eventId, { marker, version }, mostEvents);
+  #seen({ eventId, marker }: Generation, version: number) {
+    return remember(this.#inValkey, eventId, { marker, version }, mostEvents);
+  }
 
   /** Ends the channels whose window is over. */
-  async function endDue(eventId: string): Promise<Allotments> {
+  async #endDue(eventId: string): Promise<Allotments> {
     for (let attempt = 1; ; attempt++) {
-      const before = await store.channels.of(eventId);
-      const isDue = ({ ended, closesAtMs }: Channel) => !ended && closesAtMs <= now();
+      const before = await this.#store.channels.of(eventId);
+      const isDue = ({ ended, closesAtMs }: Channel) => !ended && closesAtMs <= this.#now();
       if (!before.channels.some(isDue)) return before;
       const channels = before.channels.map((channel) => (isDue(channel) ? { ...channel, ended: true } : channel));
       const next = { ...before, version: before.version + 1, channels };
-      if (await store.channels.save(next)) {
-        known.delete(eventId);
-        log.info(
+      if (await this.#store.channels.save(next)) {
+        this.#known.delete(eventId);
+        this.#log.info(
           { eventId, channels: before.channels.filter(isDue).map(({ channelId }) => channelId) },
           "channels have ended",
         );
@@ -195,35 +335,36 @@ export function createChannels(dependencies: AllotDependencies) {
 
   // ---- the organiser
 
-  async function owned(eventId: string, organiserId: string): Promise<EventRecord> {
-    const found = isId(eventId) ? (await store.events.find(eventId))?.event : undefined;
+  async #owned(eventId: string, organiserId: string): Promise<EventRecord> {
+    const found = isId(eventId) ? (await this.#store.events.find(eventId))?.event : undefined;
     if (!found || (organiserId !== "" && found.organiserId !== organiserId)) throw eventNotFound();
     return found;
   }
 
-  async function isFreeIn(event: EventRecord, section: SectionPlan): Promise<(index: number) => boolean> {
+  async #isFreeIn(event: EventRecord, section: SectionPlan): Promise<(index: number) => boolean> {
     if (!event.published) return () => true;
-    const records = await recordsOf(event, section);
-    const nowMs = now();
+    const records = await this.#recordsOf(event, section);
+    const nowMs = this.#now();
     return (index) => stateOf(records, index, nowMs) === "free";
   }
 
   /** All records of a section now. */
-  const recordsOf = (event: EventRecord, section: SectionPlan): Promise<Buffer> =>
-    generations.run(event, (generation) => valkey.read.records(generation, section), { tries });
+  #recordsOf(event: EventRecord, section: SectionPlan): Promise<Buffer> {
+    return this.#generations.run(event, (generation) => this.#valkey.read.records(generation, section), { tries });
+  }
 
   /** The same, shared by all who look at about the same time. */
-  function recordsLately(event: EventRecord, section: SectionPlan): Promise<Buffer> {
+  #recordsLately(event: EventRecord, section: SectionPlan): Promise<Buffer> {
     const key = `${event.eventId}:${section.sectionId}`;
-    const found = looking.get(key);
-    if (found && performance.now() - found.readAtMs < statesCacheMs) return found.records;
-    const records = recordsOf(event, section);
-    remember(looking, key, { readAtMs: performance.now(), records }, mostEvents);
-    records.catch(() => looking.delete(key));
+    const found = this.#looking.get(key);
+    if (found && performance.now() - found.readAtMs < this.#statesCacheMs) return found.records;
+    const records = this.#recordsOf(event, section);
+    remember(this.#looking, key, { readAtMs: performance.now(), records }, mostEvents);
+    records.catch(() => this.#looking.delete(key));
     return records;
   }
 
-  async function placesFor(event: EventRecord, layout: Layout, before: Allotments, wish: ChannelWish): Promise<Seat[]> {
+  async #placesFor(event: EventRecord, layout: Layout, before: Allotments, wish: ChannelWish): Promise<Seat[]> {
     const chosen: Seat[] = [];
     const others = poolsOf(layout, {
       channels: before.channels.filter(({ channelId }) => channelId !== wish.channelId),
@@ -231,7 +372,7 @@ export function createChannels(dependencies: AllotDependencies) {
     const own = poolsOf(layout, { channels: before.channels.filter(({ channelId }) => channelId === wish.channelId) });
     for (const { sectionId, quantity } of wish.places) {
       const section = layout.sectionById.get(sectionId) as SectionPlan;
-      const isFree = await isFreeIn(event, section);
+      const isFree = await this.#isFreeIn(event, section);
       const places = choosePlaces(section, quantity, own.get(section), others.get(section), isFree);
       if ("free" in places)
         throw new DomainError(
@@ -245,17 +386,11 @@ export function createChannels(dependencies: AllotDependencies) {
   }
 
   /** What is to be stored in place of `before`, and the new codes if they are new; undefined: it is stored already. */
-  async function plan(
-    event: EventRecord,
-    layout: Layout,
-    before: Allotments,
-    wish: ChannelWish,
-    seats: readonly Seat[],
-  ) {
+  async #plan(event: EventRecord, layout: Layout, before: Allotments, wish: ChannelWish, seats: readonly Seat[]) {
     const { eventId } = event;
     const salt = before.salt === "" ? randomBytes(16).toString("hex") : before.salt;
     const stored = before.channels.find(({ channelId }) => channelId === wish.channelId);
-    const hashes = wish.codes.map((code) => hashCode(codeSecret, { eventId, salt }, code));
+    const hashes = wish.codes.map((code) => hashCode(this.#codeSecret, { eventId, salt }, code));
     const codes = packCodes(hashes);
     if ("same" in codes)
       throw new DomainError(
@@ -265,7 +400,7 @@ export function createChannels(dependencies: AllotDependencies) {
       );
     const fingerprint = fingerprintOf(wish, codes.packed, salt);
     if (stored && stored.fingerprint === fingerprint && !stored.ended) return undefined;
-    if (wish.closesAtMs <= now()) throw refused([{ at: "closes_at_ms", problem: "is in the past" }]);
+    if (wish.closesAtMs <= this.#now()) throw refused([{ at: "closes_at_ms", problem: "is in the past" }]);
 
     const theirs = allottedToOthers(before, wish.channelId, layout, wish.seatIds);
     if (theirs.length > 0) throw allocated(theirs);
@@ -282,7 +417,7 @@ export function createChannels(dependencies: AllotDependencies) {
     for (const { channelId, codesId, codeCount } of before.channels) {
       if (channelId === wish.channelId) continue;
       count += codeCount;
-      const common = codesInCommon((await codesOf(codesId)) ?? Buffer.alloc(0), codes.packed);
+      const common = codesInCommon((await this.#codesOf(codesId)) ?? Buffer.alloc(0), codes.packed);
       if (common > 0)
         throw new DomainError(
           "CODE_DUPLICATE",
@@ -298,7 +433,7 @@ export function createChannels(dependencies: AllotDependencies) {
           most: mostCodesInEvent,
         },
       );
-    const places = await placesFor(event, layout, before, wish);
+    const places = await this.#placesFor(event, layout, before, wish);
     const codesId = randomUUID();
     const { channelId, name, opensAtMs, closesAtMs, seatsPerPerson, seatsPerCode } = wish;
     const channel: Channel = {
@@ -325,58 +460,23 @@ export function createChannels(dependencies: AllotDependencies) {
     return { next, codesId, packed: codes.packed };
   }
 
-  async function put(
-    eventId: string,
-    organiserId: string,
-    wish: ChannelWish,
-  ): Promise<{ channel: ChannelState; notFree: string[] }> {
-    for (let attempt = 1; ; attempt++) {
-      // First the channels: an edit of a draft changes them with the event, so while they stay the same this event is the one to save them for.
-      const before = await store.channels.of(eventId);
-      const event = await owned(eventId, organiserId);
-      const layout = await events.layoutOf(event.layoutVersion);
-      const problems = problemsOfChannel(wish, event, layout);
-      if (problems.length > 0) throw refused(problems);
-      const seats = findSeats(layout, wish.seatIds);
-      for (const { sectionId } of wish.places)
-        if (!layout.sectionById.has(sectionId))
-          throw new DomainError("SECTION_UNKNOWN", `This event has no section "${sectionId}".`, { section: sectionId });
-
-      const planned = await plan(event, layout, before, wish, seats);
-      if (planned) await store.channels.addCodes(eventId, planned.codesId, planned.packed);
-      if (planned && !(await store.channels.save(planned.next))) {
-        if (attempt < tries) continue;
-        throw new DomainError(
-          "UNAVAILABLE",
-          "The channels of this event are being changed by others. Please try again.",
-        );
-      }
-      const present = planned?.next ?? before;
-      known.delete(eventId);
-      await follow(event, present);
-      const channel = present.channels.find(({ channelId }) => channelId === wish.channelId) as Channel;
-      const notFree = event.published ? await takenIn(event, layout, channel) : [];
-      return { channel: describe(channel, layout), notFree };
-    }
-  }
-
   /** Tells Valkey; clears away what is of no use any more. */
-  async function follow(event: EventRecord, present: Allotments): Promise<void> {
+  async #follow(event: EventRecord, present: Allotments): Promise<void> {
     // Read again: a draft may have been published meanwhile, with the channels as they were before.
-    const published = event.published || (await store.events.find(event.eventId))?.event.published;
-    if (published) await bringInLine(event, present);
-    await store.channels.dropCodes(
+    const published = event.published || (await this.#store.events.find(event.eventId))?.event.published;
+    if (published) await this.#bringInLine(event, present);
+    await this.#store.channels.dropCodes(
       event.eventId,
       present.channels.map(({ codesId }) => codesId),
     );
   }
 
-  async function takenIn(event: EventRecord, layout: Layout, channel: Channel): Promise<string[]> {
-    const { held, sold, blocked } = await look(event, layout, channel, recordsOf);
+  async #takenIn(event: EventRecord, layout: Layout, channel: Channel): Promise<string[]> {
+    const { held, sold, blocked } = await this.#look(event, layout, channel, this.#recordsOf);
     return [...held, ...sold, ...blocked];
   }
 
-  async function look(
+  async #look(
     event: EventRecord,
     layout: Layout,
     channel: Channel,
@@ -384,7 +484,7 @@ export function createChannels(dependencies: AllotDependencies) {
   ) {
     const found = { free: [] as string[], held: [] as string[], sold: [] as string[], blocked: [] as string[] };
     const places = new Map<string, { free: number; held: number; sold: number; blocked: number }>();
-    const nowMs = now();
+    const nowMs = this.#now();
     for (const { section, start, length } of channelRuns(channel, layout)) {
       const records = await recordsIn(event, section);
       const counts = places.get(section.sectionId) ?? { free: 0, held: 0, sold: 0, blocked: 0 };
@@ -398,19 +498,15 @@ export function createChannels(dependencies: AllotDependencies) {
     return { ...found, places: [...places].map(([sectionId, counts]) => ({ sectionId, ...counts })), asOfMs: nowMs };
   }
 
-  async function drawOwn(
-    event: EventRecord,
-    layout: Layout,
-    channel: Channel,
-  ): Promise<ReadonlyMap<SectionPlan, Uint8Array>> {
+  async #drawOwn(event: EventRecord, layout: Layout, channel: Channel): Promise<ReadonlyMap<SectionPlan, Uint8Array>> {
     const own = channelSeats(channel, layout);
-    const nowMs = now();
+    const nowMs = this.#now();
     const maps = new Map<SectionPlan, Uint8Array>();
     for (const section of layout.sections) {
       const map = new Uint8Array(mapBytes(section.seats)).fill(0xff);
       const mine = own.get(section);
       if (mine) {
-        const records = await recordsOf(event, section);
+        const records = await this.#recordsOf(event, section);
         for (let index = 0; index < section.seats; index++) {
           if (mine[index] !== 1 || readRecord(records, index).pool !== channel.pool) continue;
           setState(map, index, seatStates[stateOf(records, index, nowMs)]);
@@ -420,100 +516,6 @@ export function createChannels(dependencies: AllotDependencies) {
     }
     return maps;
   }
-
-  return {
-    /** Refusals: those of ChannelService.PutChannel. Fails until Valkey knows too, so that the caller tries again. */
-    put,
-
-    async delete(eventId: string, channelId: string, organiserId: string): Promise<void> {
-      const event = await owned(eventId, organiserId);
-      for (let attempt = 1; ; attempt++) {
-        const before = await store.channels.of(eventId);
-        const channels = before.channels.filter((channel) => channel.channelId !== channelId);
-        const unchanged = channels.length === before.channels.length;
-        const next = unchanged ? before : { ...before, version: before.version + 1, channels };
-        if (unchanged || (await store.channels.save(next))) {
-          known.delete(eventId);
-          return await follow(event, next);
-        }
-        if (attempt === tries)
-          throw new DomainError(
-            "UNAVAILABLE",
-            "The channels of this event are being changed by others. Please try again.",
-          );
-      }
-    },
-
-    async list(eventId: string, organiserId: string): Promise<ChannelState[]> {
-      let event = await owned(eventId, organiserId);
-      for (;;) {
-        const { layoutVersion } = event;
-        const { channels } = await store.channels.of(eventId);
-        // A draft may have got another hall meanwhile.
-        if (!event.published) event = await owned(eventId, organiserId);
-        if (event.layoutVersion !== layoutVersion) continue;
-        const layout = await events.layoutOf(layoutVersion);
-        return channels.map((channel) => describe(channel, layout));
-      }
-    },
-
-    /** What a code opens in an event, its window aside; undefined: nothing. Refusal: UNAVAILABLE. */
-    find,
-
-    /** The channels as they were up to a few seconds ago. */
-    recent,
-
-    /** Refusals: EVENT_NOT_FOUND, ACCESS_CODE_INVALID, INVENTORY_REBUILDING. */
-    async open(eventId: string, code: string): Promise<OpenedSeats> {
-      const event = await events.published(eventId);
-      const opened = await find(eventId, code);
-      if (!opened) throw codeInvalid();
-      const { channel } = opened;
-      const layout = await events.layoutOf(event.layoutVersion);
-      return {
-        channel,
-        ...(await look(event, layout, channel.ended ? { ...channel, runs: "" } : channel, recordsLately)),
-      };
-    },
-
-    /**
-     * The seats of the sections where the channel has some, as the 2-bit maps have them, but for the channel's buyer: free are the
-     * channel's own, and all others are blocked. Sections without its seats are blocked as a whole.
-     */
-    async mapsOf(
-      event: EventRecord,
-      layout: Layout,
-      channel: Channel,
-      isFresh: boolean,
-    ): Promise<ReadonlyMap<SectionPlan, Uint8Array>> {
-      const key = `${event.eventId}:${channel.channelId}:${channel.fingerprint}`;
-      const known = ownMaps.get(key);
-      if (known && !isFresh && performance.now() - known.readAtMs < statesCacheMs) return await known.maps;
-      const maps = drawOwn(event, layout, channel);
-      remember(ownMaps, key, { readAtMs: performance.now(), maps }, mostMaps);
-      maps.catch(() => ownMaps.delete(key));
-      return await maps;
-    },
-
-    /** For each event: ends what is due, and sees to it that Valkey is as new as MongoDB. Again and again, in any process, also after a crash midway. */
-    async tend(used: readonly EventRecord[]): Promise<void> {
-      if (used.length === 0) return;
-      const byId = new Map(used.map((event) => [event.eventId, event]));
-      for (const { eventId, version, nextCloseMs } of await store.channels.heads([...byId.keys()])) {
-        const event = byId.get(eventId) as EventRecord;
-        const isDue = nextCloseMs !== 0 && nextCloseMs <= now();
-        try {
-          const { marker } = await generations.current(event);
-          const last = inValkey.get(eventId);
-          if (!isDue && last?.marker === marker && last.version >= version) continue;
-          await bringInLine(event, isDue ? await endDue(eventId) : await store.channels.of(eventId));
-        } catch (error) {
-          // One event that is being restored does not keep the others waiting.
-          if (!(error instanceof DomainError && error.refusal.retryable)) throw error;
-        }
-      }
-    },
-  };
 }
 
 /** The seats of a section that have another pool than they should, by the pool that they should have. */

@@ -39,81 +39,129 @@ export interface ClaimWish {
   readonly seatIds: readonly string[];
 }
 
-export type Claims = ReturnType<typeof createClaims>;
-
 /** Pauses before Valkey is told again that seats are sold. After the last, the reconciliation finds it. */
 const pausesMs = [50, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000];
 /** The buyer's step waits no longer for that. */
 const tellingMs = 1_000;
 
-export function createClaims({ store, events, generations, marks, valkey, log, metrics, running }: ClaimDependencies) {
-  const outcomes = metrics.counter("onsale_claims_total", "Claims asked for, by outcome", ["outcome"]);
-  const conflicts = metrics.counter(
-    "onsale_claim_conflicts_total",
-    "Claims for which Valkey had the seats and MongoDB did not",
-  );
-  const untold = metrics.counter("onsale_claims_untold_total", "Claims that Valkey could not be told of");
+export class Claims {
+  readonly #store;
+  readonly #events;
+  readonly #generations;
+  readonly #marks;
+  readonly #valkey;
+  readonly #log;
+  readonly #running;
+  readonly #outcomes;
+  readonly #conflicts;
+  readonly #untold;
 
-  const fence = (event: EventRecord, wish: ClaimWish, runs: readonly Run[]): Promise<FenceAnswer> =>
-    generations.run(event, (generation) =>
-      valkey.seats.fence(generation, { ...wish, limit: event.seatsPerPerson }, runs, writeRuns(runs)),
+  constructor({ store, events, generations, marks, valkey, log, metrics, running }: ClaimDependencies) {
+    this.#store = store;
+    this.#events = events;
+    this.#generations = generations;
+    this.#marks = marks;
+    this.#valkey = valkey;
+    this.#log = log;
+    this.#running = running;
+    this.#outcomes = metrics.counter("onsale_claims_total", "Claims asked for, by outcome", ["outcome"]);
+    this.#conflicts = metrics.counter(
+      "onsale_claim_conflicts_total",
+      "Claims for which Valkey had the seats and MongoDB did not",
     );
+    this.#untold = metrics.counter("onsale_claims_untold_total", "Claims that Valkey could not be told of");
+  }
 
-  async function tellUntilKnown(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
+  /** All or none, for good. Refusals: SEAT_TAKEN (details.seats), HOLD_EXPIRED, EVENT_CANCELLED, SEAT_UNKNOWN, REQUEST_INVALID, INVENTORY_REBUILDING, UNAVAILABLE. */
+  async claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
+    try {
+      const claimed = await this.#claim(wish);
+      this.#outcomes.inc({ outcome: claimed.fresh ? "claimed" : "repeated" });
+      return claimed;
+    } catch (error) {
+      this.#outcomes.inc({ outcome: DomainError.from(error).code });
+      throw error;
+    }
+  }
+
+  /** How many seats were given back now. Fails until Valkey knows too, so that the caller tries again. */
+  async release(
+    eventId: string,
+    checkoutId: string,
+    userId: string,
+    seatIds: readonly string[],
+  ): Promise<{ released: number }> {
+    if (!isId(checkoutId) || !isId(userId) || seatIds.length > mostSeatsAtOnce)
+      throw new DomainError("REQUEST_INVALID", "The ids are not a checkout's and a user's, or the seats are too many.");
+    const event = await this.#events.published(eventId);
+    const layout = await this.#events.layoutOf(event.layoutVersion);
+    findSeats(layout, seatIds);
+    const { released, seatIds: freed, all, codeId } = await this.#store.claims.release(eventId, checkoutId, seatIds);
+    await this.#marks.free(event, { holdId: holdIdOf(checkoutId), userId, codeId }, freed, { ends: all });
+    return { released };
+  }
+
+  #fence(event: EventRecord, wish: ClaimWish, runs: readonly Run[]): Promise<FenceAnswer> {
+    return this.#generations.run(event, (generation) =>
+      this.#valkey.seats.fence(generation, { ...wish, limit: event.seatsPerPerson }, runs, writeRuns(runs)),
+    );
+  }
+
+  async #tellUntilKnown(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
     for (const pauseMs of [0, ...pausesMs]) {
       if (pauseMs > 0) await sleep(pauseMs, undefined, { ref: false });
-      if (!running()) return;
+      if (!this.#running()) return;
       try {
-        await marks.settle(event, claims, { askedNow });
+        await this.#marks.settle(event, claims, { askedNow });
         return;
       } catch (err) {
         if (err instanceof DomainError && err.refusal.retryable) continue;
-        log.error({ err, eventId: event.eventId }, "a bug: seats could not be marked as sold");
+        this.#log.error({ err, eventId: event.eventId }, "a bug: seats could not be marked as sold");
         return;
       }
     }
-    untold.inc();
-    log.warn({ eventId: event.eventId, seats: claims.length }, "Valkey could not be told that seats are sold");
+    this.#untold.inc();
+    this.#log.warn({ eventId: event.eventId, seats: claims.length }, "Valkey could not be told that seats are sold");
   }
 
   /** Tells Valkey that seats are sold; goes on in the background when that takes long. The claim stands whether or not it knows. */
-  async function tell(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
+  async #tell(event: EventRecord, claims: readonly Claim[], askedNow: boolean): Promise<void> {
     const enough = new AbortController();
     const waited = sleep(tellingMs, undefined, { signal: enough.signal, ref: false }).catch(() => undefined);
-    await Promise.race([tellUntilKnown(event, claims, askedNow), waited]);
+    await Promise.race([this.#tellUntilKnown(event, claims, askedNow), waited]);
     enough.abort();
   }
 
   /** Valkey believed that these seats were ours, or nobody's. */
-  async function correct(event: EventRecord, owners: readonly Claim[]): Promise<void> {
-    conflicts.inc();
+  async #correct(event: EventRecord, owners: readonly Claim[]): Promise<void> {
+    this.#conflicts.inc();
     const blocked = owners.filter(({ kind }) => kind === "block");
-    if (blocked.length > 0) await tell(event, blocked, true);
+    if (blocked.length > 0) await this.#tell(event, blocked, true);
     const sold = owners.filter(({ kind }) => kind !== "block");
     for (const checkoutId of new Set(sold.map((owner) => owner.checkoutId)))
-      await tell(event, await store.claims.ofCheckout(event.eventId, checkoutId), true);
+      await this.#tell(event, await this.#store.claims.ofCheckout(event.eventId, checkoutId), true);
   }
 
-  async function claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
+  async #claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
     const { eventId, checkoutId, userId, holdId, seatIds } = wish;
     checkHoldId(checkoutId, holdId);
     checkSeatIds(seatIds);
     if (!isId(userId) || ![wish.epoch, wish.deadlineMs].every((n) => Number.isSafeInteger(n) && n >= 0))
       throw new DomainError("REQUEST_INVALID", "The user's id, the epoch or the deadline is not one that a hold has.");
-    const event = await events.published(eventId);
+    const event = await this.#events.published(eventId);
     // Refused even if it has the seats: then they are given back, before any money was taken for them.
     if (event.cancelledAtMs > 0) throw eventCancelled();
-    const layout = await events.layoutOf(event.layoutVersion);
+    const layout = await this.#events.layoutOf(event.layoutVersion);
     const seats = findSeats(layout, seatIds);
     const runs = runsOf(layout, seats);
     const mineBy = (codeId: string | undefined): Claim[] =>
       seatIds.map((seatId) => ({ seatId, checkoutId, holdId, userId, ...(codeId === undefined ? {} : { codeId }) }));
 
-    const fenced = await fence(event, wish, runs);
+    const fenced = await this.#fence(event, wish, runs);
     if (fenced.kind !== "ok") {
       // A try before this one may have written the claim and died; then the seats are this checkout's, whatever Valkey says.
-      if (await store.claims.owns(eventId, checkoutId, seatIds)) {
-        await tell(event, await store.claims.ofCheckout(eventId, checkoutId), true);
+      if (await this.#store.claims.owns(eventId, checkoutId, seatIds)) {
+        await this.#tell(event, await this.#store.claims.ofCheckout(eventId, checkoutId), true);
         return { fresh: false };
       }
       if (fenced.kind === "taken") throw seatsTaken(runs, fenced.ordinals);
@@ -123,7 +171,7 @@ export function createClaims({ store, events, generations, marks, valkey, log, m
       );
     }
 
-    const outcome = await store.claims.claim({
+    const outcome = await this.#store.claims.claim({
       eventId,
       checkoutId,
       holdId,
@@ -133,47 +181,13 @@ export function createClaims({ store, events, generations, marks, valkey, log, m
     });
     switch (outcome.kind) {
       case "claimed":
-        await tell(event, mineBy(fenced.codeId), false);
+        await this.#tell(event, mineBy(fenced.codeId), false);
         return { fresh: outcome.fresh };
       case "taken":
-        await correct(event, outcome.owners);
+        await this.#correct(event, outcome.owners);
         throw seatsTakenByName(outcome.owners.map(({ seatId }) => seatId));
       case "released":
         throw new DomainError("HOLD_EXPIRED", "This checkout has given its seats back.");
     }
   }
-
-  return {
-    /** All or none, for good. Refusals: SEAT_TAKEN (details.seats), HOLD_EXPIRED, EVENT_CANCELLED, SEAT_UNKNOWN, REQUEST_INVALID, INVENTORY_REBUILDING, UNAVAILABLE. */
-    async claim(wish: ClaimWish): Promise<{ fresh: boolean }> {
-      try {
-        const claimed = await claim(wish);
-        outcomes.inc({ outcome: claimed.fresh ? "claimed" : "repeated" });
-        return claimed;
-      } catch (error) {
-        outcomes.inc({ outcome: DomainError.from(error).code });
-        throw error;
-      }
-    },
-
-    /** How many seats were given back now. Fails until Valkey knows too, so that the caller tries again. */
-    async release(
-      eventId: string,
-      checkoutId: string,
-      userId: string,
-      seatIds: readonly string[],
-    ): Promise<{ released: number }> {
-      if (!isId(checkoutId) || !isId(userId) || seatIds.length > mostSeatsAtOnce)
-        throw new DomainError(
-          "REQUEST_INVALID",
-          "The ids are not a checkout's and a user's, or the seats are too many.",
-        );
-      const event = await events.published(eventId);
-      const layout = await events.layoutOf(event.layoutVersion);
-      findSeats(layout, seatIds);
-      const { released, seatIds: freed, all, codeId } = await store.claims.release(eventId, checkoutId, seatIds);
-      await marks.free(event, { holdId: holdIdOf(checkoutId), userId, codeId }, freed, { ends: all });
-      return { released };
-    },
-  };
 }
