@@ -212,7 +212,9 @@ export class Channels {
     const layout = await this.#events.layoutOf(event.layoutVersion);
     return {
       channel,
-      ...(await this.#look(event, layout, channel.ended ? { ...channel, runs: "" } : channel, this.#recordsLately)),
+      ...(await this.#look(layout, channel.ended ? { ...channel, runs: "" } : channel, (section) =>
+        this.#recordsLately(event, section),
+      )),
     };
   }
 
@@ -472,21 +474,16 @@ export class Channels {
   }
 
   async #takenIn(event: EventRecord, layout: Layout, channel: Channel): Promise<string[]> {
-    const { held, sold, blocked } = await this.#look(event, layout, channel, this.#recordsOf);
+    const { held, sold, blocked } = await this.#look(layout, channel, (section) => this.#recordsOf(event, section));
     return [...held, ...sold, ...blocked];
   }
 
-  async #look(
-    event: EventRecord,
-    layout: Layout,
-    channel: Channel,
-    recordsIn: (event: EventRecord, section: SectionPlan) => Promise<Buffer>,
-  ) {
+  async #look(layout: Layout, channel: Channel, recordsIn: (section: SectionPlan) => Promise<Buffer>) {
     const found = { free: [] as string[], held: [] as string[], sold: [] as string[], blocked: [] as string[] };
     const places = new Map<string, { free: number; held: number; sold: number; blocked: number }>();
     const nowMs = this.#now();
     for (const { section, start, length } of channelRuns(channel, layout)) {
-      const records = await recordsIn(event, section);
+      const records = await recordsIn(section);
       const counts = places.get(section.sectionId) ?? { free: 0, held: 0, sold: 0, blocked: 0 };
       for (let index = start; index < start + length; index++) {
         const state = stateOf(records, index, nowMs);
