@@ -33,11 +33,11 @@ import type { Blocks } from "./seats/block.js";
 import type { StoredBlock } from "./seats/block-store.js";
 import type { Claims } from "./seats/claim.js";
 import type { Holds } from "./seats/hold.js";
-import type { HoldRace } from "./seats/hold-race.js";
 import type { Hold, Selection } from "./seats/hold-request.js";
 import { type HoldAnswerer, holdStream } from "./seats/hold-stream.js";
 import type { OwnSeatsOf } from "./seats/own-seats.js";
 import type { Sale, Sales } from "./seats/sales.js";
+import type { HoldRace } from "./valkey/hold-race.js";
 
 export interface InventoryUseCases {
   readonly catalog: Catalog;

@@ -19,12 +19,12 @@ import { createSeatMaps } from "./seats/availability.js";
 import { Blocks } from "./seats/block.js";
 import { Claims } from "./seats/claim.js";
 import { Holds } from "./seats/hold.js";
-import { createHoldRace } from "./seats/hold-race.js";
 import { Marks } from "./seats/marks.js";
 import { createOwnSeats } from "./seats/own-seats.js";
 import { createSales } from "./seats/sales.js";
 import { serveInventory, serveLive, serveOrganisers, serveReconciliation } from "./server.js";
 import { openStore } from "./store.js";
+import { createHoldRace } from "./valkey/hold-race.js";
 import { openValkey } from "./valkey/valkey.js";
 
 export async function startInventory({

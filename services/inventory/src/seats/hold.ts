@@ -9,11 +9,11 @@ import { eventCancelled, type KnownEvents } from "../events/known-events.js";
 import type { Generations } from "../generations/generations.js";
 import { checkSeatIds, findSeats, mostSeatsAtOnce } from "../hall/find-seats.js";
 import { type Layout, readRuns, runsOf } from "../hall/layout.js";
+import type { HoldRace } from "../valkey/hold-race.js";
 import type { Valkey } from "../valkey/valkey.js";
 import type { SeatMaps } from "./availability.js";
 import { HoldAttempt } from "./hold-attempt.js";
 import { checkHoldId, checkIds } from "./hold-checks.js";
-import type { HoldRace } from "./hold-race.js";
 import { type Hold, type HoldWish, holdIdOf, type ReleaseWish } from "./hold-request.js";
 import { layoutChanged, notInChannel } from "./refusals.js";
 
