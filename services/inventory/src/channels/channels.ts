@@ -35,7 +35,7 @@ import {
 } from "./channel.js";
 import type { ChannelStore } from "./channel-store.js";
 
-export interface AllotDependencies {
+export interface ChannelDependencies {
   readonly store: { readonly channels: ChannelStore; readonly events: EventStore };
   readonly events: KnownEvents;
   readonly generations: Generations;
@@ -96,7 +96,17 @@ export class Channels {
   readonly #ownMaps = new Map<string, { readAtMs: number; maps: Promise<ReadonlyMap<SectionPlan, Uint8Array>> }>();
   readonly #looking = new Map<string, { readAtMs: number; records: Promise<Buffer> }>();
 
-  constructor({ store, events, generations, valkey, codeSecret, cacheMs, statesCacheMs, now, log }: AllotDependencies) {
+  constructor({
+    store,
+    events,
+    generations,
+    valkey,
+    codeSecret,
+    cacheMs,
+    statesCacheMs,
+    now,
+    log,
+  }: ChannelDependencies) {
     this.#store = store;
     this.#events = events;
     this.#generations = generations;

@@ -1,4 +1,4 @@
-// The names of an event's keys in Valkey; what is in them stands in lua.ts.
+// The names of an event's keys in Valkey; what is in them stands in scripts.ts.
 import type { SectionPlan } from "../hall/layout.js";
 
 export function keysOf(eventId: string, epoch: number) {
