@@ -1,7 +1,8 @@
-# One recipe for every Node process of ours. SERVICE is storefront, gateway, account, inventory, payment, ticket, worker or stripe-sim:
+# One recipe for every Node process of ours. SERVICE is storefront, gateway, account, inventory, payment, ticket, codec, worker or
+# stripe-sim:
 #   docker build --build-arg SERVICE=gateway -t onsale/gateway:0.1.0 .
 # A further service needs nothing here: its folder services/<name> with a src/main.ts is enough (the storefront's pages are built
-# since its package.json has a script "web"). The codec server is in the worker's image.
+# since its package.json has a script "web").
 ARG BASE_IMAGE=node:24-bookworm-slim
 
 # The package.json files alone, so that the layers with the packages stay while code changes.

@@ -31,6 +31,8 @@ export default defineConfig({
             "test/*.test.ts",
             "test/charts/*.test.ts",
           ],
+          // Some start a process; on a busy machine that takes its time.
+          testTimeout: 30_000,
         },
       },
       {

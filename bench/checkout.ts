@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createRest } from "@onsale/dev/rest";
 import { newSecrets } from "@onsale/dev/secrets";
 import { startStack } from "@onsale/dev/stack";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { newId } from "@onsale/kit/ids";
 import { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import { drive, type Outcome, type Tally } from "./rig/drive.js";

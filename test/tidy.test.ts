@@ -137,8 +137,8 @@ describe("import walls", () => {
   it("each store's client is imported by one file of a service, or of its rooms", () => {
     const owners: Record<string, RegExp> = {
       mongodb: /^(services\/[^/]+\/src\/(store|[a-z-]+\/[a-z-]+-store)|kit\/src\/mongodb)\.ts$/,
-      ioredis: /^(services\/[^/]+\/src\/valkey(\/connection)?|kit\/src\/redis)\.ts$/,
-      stripe: /^services\/[^/]+\/src\/stripe(-objects)?\.ts$/,
+      ioredis: /^(services\/[^/]+\/src\/((clients\/)?valkey|valkey\/connection)|kit\/src\/redis(-servers)?)\.ts$/,
+      stripe: /^services\/[^/]+\/src\/stripe(-line|-objects)?\.ts$/,
     };
     const strays = [...within("kit"), ...within("services"), ...within("workflows")].flatMap(({ path, imports }) =>
       imports.filter((name) => owners[name] && !owners[name].test(path)).map((name) => `${path} imports ${name}`),
@@ -243,7 +243,7 @@ describe("names", () => {
 
   it("are kebab-case in the code", () => {
     const odd = sources.filter(
-      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
+      ({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|it|config|d))?\.(ts|tsx|mts|mjs)$/.test(basename(path)),
     );
     expect(odd.map(({ path }) => path)).toEqual([]);
   });

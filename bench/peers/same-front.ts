@@ -1,12 +1,12 @@
 // onsale's own front before PostgreSQL: the gateway's checks, records and limits, with a hold in SQL in place of the inventory's.
 import { createServer, type Server } from "node:http";
-import { createApp } from "@onsale/gateway/app";
-import { createAuthenticator } from "@onsale/gateway/authenticate";
-import { createIdempotency } from "@onsale/gateway/idempotency";
-import { createRateLimits } from "@onsale/gateway/rate-limit";
-import { route } from "@onsale/gateway/route";
+import { connectValkey, createAnswerStore } from "@onsale/gateway/clients/valkey";
+import { createApp } from "@onsale/gateway/http/app";
+import { createAuthenticator } from "@onsale/gateway/http/authenticate";
+import { createIdempotency } from "@onsale/gateway/http/idempotency";
+import { createRateLimits } from "@onsale/gateway/http/rate-limit";
+import { route } from "@onsale/gateway/http/route";
 import { newCheckout } from "@onsale/gateway/schemas";
-import { connectValkey, createAnswerStore } from "@onsale/gateway/valkey";
 import { DomainError } from "@onsale/kit/errors";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";

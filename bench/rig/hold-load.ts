@@ -1,7 +1,7 @@
 // Load of holds, three ways: the script's command by a plain client, gRPC, REST. Runs in the load generator's process.
-import { connectServices } from "@onsale/gateway/services";
+import { connectServices } from "@onsale/gateway/clients/services";
 import { DomainError } from "@onsale/kit/errors";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { derivedHex64 } from "@onsale/kit/ids";
 import { HoldRequest, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { drive, type Outcome, openBooks, type Pace, type Tally } from "./drive.js";

@@ -1,5 +1,5 @@
 // Who stands in for the account and the ticket service: the benchmark signs its buyers' tokens itself, and nobody has an order.
-import { createGrpcServer, type ServiceHandlers } from "@onsale/kit/grpc";
+import { createGrpcServer, type ServiceHandlers } from "@onsale/kit/grpc-server";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { AccountServiceService } from "@onsale/proto/account/v1/account";

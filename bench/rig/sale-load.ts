@@ -1,7 +1,7 @@
 // Buyers of a whole sale, in the load generator's process, and the books in which their answers are checked against each other.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { closeServices, connectServices } from "@onsale/gateway/services";
+import { closeServices, connectServices } from "@onsale/gateway/clients/services";
 import { DomainError } from "@onsale/kit/errors";
 import { HoldRequest, type HoldResponse } from "@onsale/proto/inventory/v1/seats";
 import { chanceFrom, type House, seatIdsOf, seatsInRow, seatsOfSection, sectionId, startOf } from "./house.js";

@@ -9,7 +9,7 @@ import { type StartedProcess, startProcess } from "@onsale/backing/child-process
 import { freePort } from "@onsale/backing/ports";
 import { registerSearchAttributes } from "@onsale/backing/search-attributes";
 import { startMongodb, startTemporal, startValkey } from "@onsale/backing/servers";
-import { connect, type ServiceClient } from "@onsale/kit/grpc";
+import { connect, type ServiceClient } from "@onsale/kit/grpc-client";
 import { newId } from "@onsale/kit/ids";
 import { CatalogServiceService, Event } from "@onsale/proto/inventory/v1/catalog";
 import { HoldRequest, SeatServiceService } from "@onsale/proto/inventory/v1/seats";

@@ -1,5 +1,5 @@
 // A client of Temporal that says every workflow runs, and starts none. For the benchmark's gateways alone.
-import type { Temporal } from "@onsale/gateway/temporal";
+import type { Temporal } from "@onsale/gateway/clients/temporal";
 
 process.stderr.write("bench: this gateway starts no workflows\n");
 

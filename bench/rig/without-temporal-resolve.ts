@@ -1,4 +1,4 @@
-// Leads the gateway's composition, and nobody else, to temporal-left-out.ts in place of its own temporal.ts.
+// Leads the gateway's composition, and nobody else, to temporal-left-out.ts in place of its own clients/temporal.ts.
 type Resolve = (
   specifier: string,
   context: { parentURL?: string },
@@ -6,6 +6,6 @@ type Resolve = (
 ) => unknown;
 
 export const resolve: Resolve = (specifier, context, next) =>
-  specifier === "./temporal.js" && context.parentURL?.endsWith("/services/gateway/dist/service.js")
+  specifier === "./clients/temporal.js" && context.parentURL?.endsWith("/services/gateway/dist/service.js")
     ? { url: new URL("./temporal-left-out.js", import.meta.url).href, shortCircuit: true }
     : next(specifier, context);

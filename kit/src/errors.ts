@@ -95,6 +95,8 @@ export const refusals = {
   REFUND_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "The order has no such refund"),
   REFUND_NOT_FAILED: refusal(409, Grpc.FAILED_PRECONDITION, "The refund has not failed"),
   REFUND_NOT_ALLOWED: refusal(409, Grpc.FAILED_PRECONDITION, "This order can't be given back by its buyer"),
+  DISPUTE_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "The order has no such dispute"),
+  DISPUTE_CLOSED: refusal(409, Grpc.FAILED_PRECONDITION, "The dispute takes no answer any more"),
   WEBHOOK_SIGNATURE_INVALID: refusal(400, Grpc.INVALID_ARGUMENT, "The webhook signature is not valid"),
   TICKET_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such ticket"),
   ORDER_NOT_FOUND: refusal(404, Grpc.NOT_FOUND, "There is no such order"),

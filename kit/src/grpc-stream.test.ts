@@ -8,16 +8,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { deserialize, serialize } from "node:v8";
 import { afterEach, describe, expect, test } from "vitest";
 import { DomainError } from "./errors.js";
-import { type CallContext, createGrpcServer, type Trust } from "./grpc.js";
-import {
-  connectStreams,
-  createStreams,
-  type StreamCall,
-  type StreamReplies,
-  type StreamServerSettings,
-  type Streams,
-  type StreamsSettings,
-} from "./grpc-stream.js";
+import { type CallContext, createGrpcServer } from "./grpc-server.js";
+import type { StreamCall, StreamReplies } from "./grpc-stream.js";
+import { connectStreams, type Streams, type StreamsSettings } from "./grpc-stream-client.js";
+import { createStreams, type StreamServerSettings } from "./grpc-stream-server.js";
+import type { Trust } from "./grpc-trust.js";
 import { createLogger } from "./log.js";
 import { createMetrics } from "./metrics.js";
 

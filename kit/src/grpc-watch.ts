@@ -1,7 +1,9 @@
 // Watching over gRPC: one request, and messages for as long as the caller stays; the caller's side connects again by itself.
 import { type Client, status as Grpc, type Metadata, type ServiceError } from "@grpc/grpc-js";
 import { DomainError } from "./errors.js";
-import { callMetadata, checkSecret, refusalFrom, statusOf, type Trust } from "./grpc.js";
+import { callMetadata } from "./grpc-client.js";
+import { refusalFrom, statusOf } from "./grpc-refusal.js";
+import { checkSecret, type Trust } from "./grpc-trust.js";
 import type { Logger } from "./log.js";
 import type { Metrics } from "./metrics.js";
 

@@ -11,14 +11,9 @@ import { loadSync } from "@grpc/proto-loader";
 import { protoPath } from "grpc-health-check";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { DomainError } from "./errors.js";
-import {
-  type CallContext,
-  connect,
-  createGrpcServer,
-  type GrpcServer,
-  type ServiceHandlers,
-  type Trust,
-} from "./grpc.js";
+import { connect } from "./grpc-client.js";
+import { type CallContext, createGrpcServer, type GrpcServer, type ServiceHandlers } from "./grpc-server.js";
+import type { Trust } from "./grpc-trust.js";
 import { createLogger } from "./log.js";
 import { createMetrics } from "./metrics.js";
 

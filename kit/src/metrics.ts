@@ -1,6 +1,7 @@
 // Metrics: one registry a process, with the runtime's own and those every RPC has.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
+export type { Counter, Gauge, Histogram } from "prom-client";
 export type Metrics = ReturnType<typeof createMetrics>;
 
 const latencyBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];

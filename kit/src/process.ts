@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { z } from "zod";
 import { processSettings, readConfig } from "./config.js";
 import { DomainError } from "./errors.js";
-import { readTrust, type Trust } from "./grpc.js";
+import { readTrust, type Trust } from "./grpc-trust.js";
 import { createLifecycle, type Lifecycle, processLifecycle, startOpsServer } from "./lifecycle.js";
 import { createLogger, type Logger } from "./log.js";
 import { createMetrics, type Metrics } from "./metrics.js";

@@ -1,7 +1,8 @@
 import { createServer, type Server } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { readConfig } from "./config.js";
-import { openRedisServers, readRedisUrl, redisSettings, redisUrlProblem, slotOf } from "./redis.js";
+import { openRedisServers, slotOf } from "./redis-servers.js";
+import { readRedisUrl, redisSettings, redisUrlProblem } from "./redis-url.js";
 
 describe("REDIS_URL", () => {
   it("names one server", () => {

@@ -642,8 +642,15 @@ describe.skipIf(chromiumPath === undefined)(`the storefront${needsChromium}`, ()
     await page.getByRole("button", { name: "Give the tickets back" }).click();
     await page.getByText(/You get €99\.00 back/).waitFor();
     await accessible(page);
+    // One seat first: the sum is of what is chosen, and the other ticket stays.
+    await page.getByRole("checkbox", { name: /seat 3/i }).uncheck();
+    await page.getByText(/You get €49\.50 back/).waitFor();
+    await page.getByRole("button", { name: "Give back, get €49.50" }).click();
+    await page.getByText("Partly refunded").waitFor({ timeout: 60_000 });
+    await page.getByRole("button", { name: "Give the tickets back" }).click();
+    await page.getByText(/You get €49\.50 back/).waitFor();
     await plantFault(shop, { match: { path: "/refunds$" }, action: { type: "latency", ms: 4_000 } });
-    await page.getByRole("button", { name: "Give back, get €99.00" }).click();
+    await page.getByRole("button", { name: "Give back, get €49.50" }).click();
     await page.getByText("Your refund is under way…").first().waitFor();
     await page.reload();
     await page.getByText("Your refund is under way…").waitFor();

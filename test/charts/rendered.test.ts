@@ -3,14 +3,15 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { accountSettings } from "@onsale/account/config";
+import { codecSettings } from "@onsale/codec/config";
 import { gatewaySettings } from "@onsale/gateway/config";
 import { inventorySettings } from "@onsale/inventory/config";
 import { processSettings, readConfig } from "@onsale/kit/config";
-import { readRedisUrl } from "@onsale/kit/redis";
+import { readRedisUrl } from "@onsale/kit/redis-url";
 import { paymentSettings } from "@onsale/payment/config";
 import { storefrontSettings } from "@onsale/storefront/config";
 import { ticketSettings } from "@onsale/ticket/config";
-import { codecSettings, workerSettings } from "@onsale/workflows/config";
+import { workerSettings } from "@onsale/workflows/config";
 import { describe, expect, it, vi } from "vitest";
 import { parseAllDocuments } from "yaml";
 import type { z } from "zod";
@@ -548,6 +549,24 @@ describe.skipIf(!helm)("the ways to dependencies", () => {
 });
 
 describe("alerts and dashboards", () => {
+  it("know how often orphans are searched for, as the worker does", () => {
+    const stalled = (every: string) => {
+      const more = [`services.worker.config.ORPHANS_EVERY_SECONDS=${every}`];
+      const { manifests } = render("values-large.yaml", more);
+      expect(settingsOf(manifests, "worker")).toMatchObject({
+        ORPHANS_EVERY_SECONDS: every,
+        ORPHANS_AFTER_SECONDS: "900",
+      });
+      const [rules] = ofKind(manifests, "PrometheusRule");
+      return rules.spec.groups
+        .flatMap((group: Manifest) => group.rules)
+        .find(({ alert }: Manifest) => alert === "OnsaleOrphansStalled")?.expr;
+    };
+    expect(stalled("300")).toContain("[1800s]");
+    expect(stalled("3600")).toContain("[21600s]");
+    expect(stalled("0")).toBeUndefined();
+  });
+
   it("ask for metrics that the code has", () => {
     const code = ["kit/src", "services", "workflows/src"]
       .flatMap((folder) => sources(join(root, folder)))

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "@onsale/backing/ports";
-import { reconcileScheduleId } from "@onsale/workflows/contract";
+import { booksScheduleId, reconcileScheduleId } from "@onsale/workflows/contract";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { stringify } from "yaml";
 import { chart, helm, ofKind, render, withoutHelm } from "../charts/chart.js";
@@ -87,7 +87,7 @@ beforeAll(async () => {
   const temporalMetrics = `127.0.0.1:${await freePort()}`;
   shop = await openShop({
     settings: {
-      worker: { TEMPORAL_METRICS_LISTEN: temporalMetrics },
+      worker: { TEMPORAL_METRICS_LISTEN: temporalMetrics, BOOKS_SETTLED_SECONDS: "0" },
       gateway: { RATE_LIMITS: "true", RATE_WEBHOOKS: "20/60" },
     },
   });
@@ -170,6 +170,8 @@ async function traffic(): Promise<void> {
     workflowId: `late-payment-${randomUUID()}`,
     args: [{ checkoutId: "chk_none" }],
   });
+
+  await shop.temporal.schedule.getHandle(booksScheduleId(shop.taskQueue)).trigger();
 
   // Code that the worker does not have: its task fails, as one of ours with a bug would.
   const broken = await shop.temporal.workflow.start("noSuchWorkflow", {

@@ -61,9 +61,8 @@ function pack(service, root, nodeModules, target) {
     }
   };
   follow(join(root, folder, "dist/main.js"));
-  // Jobs of the chart, and the codec server, run in the same images.
-  for (const entry of ["dist/store.js", "dist/codec-server.js"])
-    if (existsSync(join(root, folder, entry))) follow(join(root, folder, entry));
+  // Jobs of the chart run in the same images.
+  if (existsSync(join(root, folder, "dist/store.js"))) follow(join(root, folder, "dist/store.js"));
 
   const folders = new Set([...files].map((file) => relative(root, file).split("/dist/")[0]));
   for (const home of folders) {

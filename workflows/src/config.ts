@@ -1,9 +1,9 @@
-// The settings of the worker and of the codec server.
+// The worker's settings.
 import { address, flag, seconds, wholeNumber } from "@onsale/kit/config";
 import { payloadEncryptionSettings } from "@onsale/kit/payload-encryption";
 import { temporalSettings } from "@onsale/kit/temporal";
 import { z } from "zod";
-import { checkoutTaskQueue } from "./contract.js";
+import { checkoutTaskQueue, usualBooks } from "./contract.js";
 
 export const workerSettings = {
   ...temporalSettings,
@@ -39,45 +39,25 @@ export const workerSettings = {
   ORPHANS_EVERY_SECONDS: wholeNumber.min(0).default(300),
   /** For so long something must stand alone: longer than a checkout lasts, its grace and its undoing included. */
   ORPHANS_AFTER_SECONDS: wholeNumber.min(0).default(900),
+  /** When the books are closed each day, UTC, by a Temporal Schedule that the worker makes if there is none. never: it makes none. */
+  BOOKS_AT: z
+    .string()
+    .regex(/^(([01]\d|2[0-3]):[0-5]\d|never)$/, 'must be a time of day in UTC as "03:10", or never')
+    .default("03:10")
+    .transform((text) => {
+      const [hour = 0, minute = 0] = text.split(":").map(Number);
+      return text === "never" ? undefined : { hour, minute };
+    }),
+  /** So far back each closing of the books looks; more than a day, so that they overlap. 0: at everything. */
+  BOOKS_WINDOW_HOURS: wholeNumber
+    .min(0)
+    .max(100_000)
+    .default(usualBooks.windowMs / 3_600_000),
+  /** What changed in this time may be under way, and is no difference. */
+  BOOKS_SETTLED_SECONDS: wholeNumber
+    .min(0)
+    .max(86_400)
+    .default(usualBooks.settledAfterMs / 1_000),
   /** Longer than the longest step (30 s), so that a stopped worker leaves no step cut off. */
   SHUTDOWN_GRACE_SECONDS: seconds.default(40),
-};
-
-const rate = z
-  .string()
-  .regex(/^[1-9]\d{0,6}\/[1-9]\d{0,4}$/, 'must be requests/seconds, as "600/60"')
-  .transform((text) => {
-    const [most = 0, everySeconds = 0] = text.split("/").map(Number);
-    return { most, everySeconds };
-  });
-
-export const codecSettings = {
-  /** Where payloads are decoded, over HTTP; TLS is the ingress's. */
-  CODEC_LISTEN: address.default("127.0.0.1:8088"),
-  PAYLOAD_ENCRYPTION_KEYS: payloadEncryptionSettings.PAYLOAD_ENCRYPTION_KEYS.unwrap(),
-  /** Where Temporal's Web UI is served, as browsers name it: https://temporal.example.com. Several by comma. */
-  CODEC_ORIGINS: z
-    .string()
-    .default("")
-    .transform((text) =>
-      text
-        .split(",")
-        .map((part) => part.trim().replace(/\/+$/, ""))
-        .filter((part) => part !== ""),
-    ),
-  /** The account service, whose keys prove the shop's access tokens; the role operator is asked for. */
-  ACCOUNT_ADDRESS: address.optional(),
-  ACCESS_TOKEN_ISSUER: z.string().min(1).default("onsale"),
-  ACCESS_TOKEN_AUDIENCE: z.string().min(1).default("onsale"),
-  /** The keys of the single sign-on whose tokens the Web UI passes on. */
-  CODEC_OIDC_JWKS_URL: z.url({ protocol: /^https?$/ }).optional(),
-  CODEC_OIDC_ISSUER: z.string().min(1).optional(),
-  CODEC_OIDC_AUDIENCE: z.string().min(1).optional(),
-  /** The claim that lists a person's roles; dots lead into objects, as in realm_access.roles. */
-  CODEC_OIDC_ROLES_CLAIM: z.string().min(1).default("roles"),
-  CODEC_OIDC_ROLE: z.string().min(1).default("operator"),
-  /** Of one person. */
-  CODEC_RATE: rate.default({ most: 600, everySeconds: 60 }),
-  /** Development only: whoever is on this machine may decode, without a token. */
-  CODEC_OPEN_ON_LOOPBACK: flag.default(false),
 };

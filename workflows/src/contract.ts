@@ -19,6 +19,7 @@ export const workflowTypes = {
   followPayment: "followPayment",
   failedRefund: "failedRefund",
   reconcileInventory: "reconcileInventory",
+  closeBooks: "closeBooks",
   cancelEvent: "cancelEvent",
 } as const;
 
@@ -53,6 +54,12 @@ export const disputeWorkflowId = (disputeId: string): string => `dispute-${dispu
 /** The Temporal Schedule that looks for what belongs to nothing. A worker with a task queue of its own has one of its own. */
 export const orphansScheduleId = (taskQueue: string): string =>
   taskQueue === checkoutTaskQueue ? "find-orphans" : `find-orphans-${taskQueue}`;
+
+/** The Temporal Schedule that closes the books each night. A worker with a task queue of its own has one of its own. */
+export const booksScheduleId = (taskQueue: string): string =>
+  taskQueue === checkoutTaskQueue ? "close-books" : `close-books-${taskQueue}`;
+/** One that somebody asked for. */
+export const booksWorkflowId = (booksId: string): string => `books-${booksId}`;
 
 /** Signal to `openDispute`: Stripe said something about it. */
 export const disputeChangedSignal = "disputeChanged";
@@ -253,6 +260,109 @@ export interface FindOrphansResult {
   readonly mended: number;
   /** Checkouts that need a person, with the reason; at most 100. */
   readonly forAPerson: readonly { readonly checkoutId: string; readonly because: string }[];
+}
+
+/** How the books are closed unless somebody says otherwise: more than a day back, so that nights overlap. */
+export const usualBooks = { windowMs: 26 * 60 * 60_000, settledAfterMs: 15 * 60_000 } as const;
+
+export interface CloseBooksInput {
+  /** What changed since then may be under way still, and is no finding. */
+  readonly settledAfterMs: number;
+  /** So far back from its end; absent, and no time chosen: everything. */
+  readonly windowMs?: number;
+  /** A time that somebody chose. Epoch milliseconds. */
+  readonly sinceMs?: number;
+  readonly beforeMs?: number;
+}
+
+export type BooksCause =
+  | "captured_without_order"
+  | "captured_twice"
+  | "captured_amount_differs"
+  | "currency_differs"
+  | "order_not_captured"
+  | "order_without_payment"
+  | "order_inconsistent"
+  | "authorization_left"
+  | "record_missing"
+  | "record_differs"
+  | "record_contradicts"
+  | "intent_unknown"
+  | "refund_unknown"
+  | "refund_not_at_stripe"
+  | "refund_amount_differs"
+  | "refund_failed_unnoticed"
+  | "refund_state_differs"
+  | "refund_unfinished"
+  | "dispute_unknown"
+  | "dispute_differs"
+  | "ticket_missing"
+  | "ticket_without_order"
+  | "ticket_valid_after_refund"
+  | "ticket_without_money"
+  | "ticket_void_without_reason"
+  | "seat_not_claimed"
+  | "seat_claimed_after_void"
+  | "claim_without_order";
+
+/** A difference between two of the books. */
+export interface BooksFinding {
+  readonly cause: BooksCause;
+  /** Who can mend it. itself: nobody has to, the next run says whether it was. */
+  readonly who: "itself" | "person" | "stripe";
+  readonly checkoutId: string;
+  /** What it is about: a PaymentIntent, a refund, a dispute, seats. */
+  readonly about: readonly string[];
+  /** At stake, in minor units; 0: no money is. */
+  readonly amount: number;
+  readonly currency: string;
+}
+
+/**
+ * The money of one currency, in minor units. What was captured is what tickets cost, what was kept, what went back and what is owed; the
+ * difference is what nothing explains, and 0 when there is no finding.
+ */
+export interface BooksFigures {
+  readonly currency: string;
+  /** With money captured. */
+  readonly payments: number;
+  readonly captured: number;
+  /** What valid tickets cost, less goodwill. */
+  readonly tickets: number;
+  /** Of void tickets: fees, and money that stayed. Below 0: more went back than was paid. */
+  readonly kept: number;
+  /** By Stripe, sent or on their way. */
+  readonly refunds: number;
+  /** Lost to banks. */
+  readonly disputes: number;
+  /** Refunds that banks sent back. */
+  readonly owed: number;
+  /** Refunds that were paid another way than by Stripe. */
+  readonly paidElsewhere: number;
+  /** For refunds that are not at Stripe yet. */
+  readonly setAside: number;
+  readonly difference: number;
+  /** Of captured: what disputes that are not decided keep from us. */
+  readonly held: number;
+}
+
+/** What one closing of the books came to. */
+export interface CloseBooksResult {
+  /** usual: as the schedule does it. everything, chosen: somebody asked for that. */
+  readonly scope: "usual" | "everything" | "chosen";
+  readonly sinceMs: number;
+  readonly beforeMs: number;
+  /** Checkouts that were compared. */
+  readonly compared: number;
+  readonly figures: readonly BooksFigures[];
+  /** Of all findings. */
+  readonly causes: Readonly<Partial<Record<BooksCause, number>>>;
+  /** At most 100 are named. */
+  readonly findings: readonly BooksFinding[];
+  /** Differences of checkouts that are under way: no findings, and their money is in no figure. At most 100 are named. */
+  readonly inFlight: { readonly count: number; readonly checkoutIds: readonly string[] };
+  /** Stripe's objects that name no checkout: somebody else's who has the same account. */
+  readonly foreign: number;
 }
 
 /** What one comparison of the seats in Valkey with the claims in MongoDB came to. */

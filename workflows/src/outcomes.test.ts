@@ -26,5 +26,7 @@ describe("the outcome", () => {
     expect(outcomeOf("reconcileInventory", { corrected: 0, unavailable: 0 })).toBe("equal");
     expect(outcomeOf("reconcileInventory", { corrected: 2, unavailable: 0 })).toBe("corrected");
     expect(outcomeOf("reconcileInventory", { corrected: 2, unavailable: 1 })).toBe("incomplete");
+    expect(outcomeOf("closeBooks", { causes: {} })).toBe("balanced");
+    expect(outcomeOf("closeBooks", { causes: { captured_twice: 1 } })).toBe("differences");
   });
 });

@@ -11,6 +11,7 @@ interface Ended {
   readonly mended?: unknown;
   readonly forAPerson?: unknown;
   readonly outcome?: unknown;
+  readonly causes?: unknown;
 }
 
 /** Ends that a checkout may come to. `broken_off`: cancelled although its buyer wanted to pay, and nothing was charged. */
@@ -22,13 +23,16 @@ export const reconcileOutcomes = ["equal", "corrected", "incomplete"] as const;
 /** `mended`: something had lost its workflow and was put right. `person`: something needs one. */
 export const orphanOutcomes = ["clean", "mended", "person"] as const;
 
+export const booksOutcomes = ["balanced", "differences"] as const;
+
 const wanted: readonly unknown[] = [endReasons.buyerCancelled, endReasons.operatorCancelled];
 const statuses: readonly unknown[] = checkoutOutcomes;
 const actions: readonly unknown[] = ["nothing", "cancelled", "refunded", "finished", "person"];
 
 /** Of a workflow that returned; `failed` and `cancelled` are those that threw. */
 export function outcomeOf(workflowType: string, result: unknown): string {
-  const { status, reason, action, corrected, unavailable, mended, forAPerson, outcome } = (result ?? {}) as Ended;
+  const { status, reason, action, corrected, unavailable, mended, forAPerson, outcome, causes } = (result ??
+    {}) as Ended;
   if (workflowType === workflowTypes.checkout) {
     if (status === "cancelled" && !wanted.includes(reason)) return "broken_off";
     return statuses.includes(status) ? String(status) : "failed";
@@ -38,6 +42,8 @@ export function outcomeOf(workflowType: string, result: unknown): string {
     return Number(unavailable) > 0 ? "incomplete" : Number(corrected) > 0 ? "corrected" : "equal";
   if (workflowType === workflowTypes.findOrphans)
     return Array.isArray(forAPerson) && forAPerson.length > 0 ? "person" : Number(mended) > 0 ? "mended" : "clean";
+  if (workflowType === workflowTypes.closeBooks)
+    return Object.keys(causes ?? {}).length > 0 ? "differences" : "balanced";
   if (workflowType === workflowTypes.refund && outcome === "failed") return "sent_back";
   return "completed";
 }

@@ -1,7 +1,7 @@
 // The worker's composition: clients of the services, the activities made of them, and the worker that runs both.
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { payloadEncryption } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
 import { temporalConnection } from "@onsale/kit/temporal";
@@ -11,6 +11,7 @@ import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import { createActivities } from "./activities/steps.js";
+import { watchBooks } from "./books/gauges.js";
 import type { workerSettings } from "./config.js";
 import { createEndCounter, watchTemporal } from "./ends.js";
 import { successionMetrics } from "./succession.js";
@@ -55,6 +56,11 @@ export async function startWorkflows(
       reconcileEverySeconds: config.RECONCILE_EVERY_SECONDS,
       orphansEverySeconds: config.ORPHANS_EVERY_SECONDS,
       orphansAfterSeconds: config.ORPHANS_AFTER_SECONDS,
+      booksAt: config.BOOKS_AT,
+      books: {
+        settledAfterMs: config.BOOKS_SETTLED_SECONDS * 1_000,
+        ...(config.BOOKS_WINDOW_HOURS > 0 && { windowMs: config.BOOKS_WINDOW_HOURS * 3_600_000 }),
+      },
       code,
       onEnded: createEndCounter(metrics),
     },
@@ -63,6 +69,7 @@ export async function startWorkflows(
     log,
   );
   lifecycle.onStop("worker", () => worker.stop());
-  lifecycle.onStop("counts in Temporal", watchTemporal(worker.count, metrics, log));
+  lifecycle.onStop("counts in Temporal", watchTemporal(worker, metrics, log));
+  lifecycle.onStop("gauges of the books", watchBooks(worker.lastBooks, metrics, log));
   return { port: 0, ready: () => worker.ready() };
 }

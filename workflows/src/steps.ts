@@ -1,5 +1,7 @@
 // The steps that workflows take outside of themselves: their names, what they are given and what they answer. Plain data.
 import type {
+  BooksFigures,
+  BooksFinding,
   CheckoutInput,
   DisputeInput,
   FailedRefundInput,
@@ -55,6 +57,9 @@ export interface Steps {
 
   /** Looks for some seconds for what belongs to nothing; where to go on, empty when that was all. */
   lookForOrphans(input: OrphansStep): Promise<OrphansFound>;
+
+  /** Compares the books for some seconds; where to go on, empty when that was all. */
+  compareBooks(input: BooksStep): Promise<BooksPage>;
 
   /** Compares some events' seats with their claims; where to go on, empty when that was all. */
   reconcileSeats(cursor: string): Promise<ReconciledStep>;
@@ -145,6 +150,30 @@ export interface OrphansFound {
   readonly looked: number;
   /** When the oldest of those began or changed that is still looked after, or waits for a person; 0: there is none. The next search begins there. */
   readonly oldestOpenMs: number;
+  readonly nextCursor: string;
+}
+
+/** Stripe's payments first; then our own payments, orders and claims that those did not lead to. */
+export const booksParts = ["stripe", "payment", "order", "sale"] as const;
+export type BooksPart = (typeof booksParts)[number];
+
+export interface BooksStep {
+  readonly part: BooksPart;
+  /** What was made or changed within [since, before) is looked at. Epoch milliseconds. */
+  readonly sinceMs: number;
+  readonly beforeMs: number;
+  /** What changed since then may be under way. */
+  readonly settledMs: number;
+  readonly cursor: string;
+}
+
+export interface BooksPage {
+  readonly compared: number;
+  readonly figures: readonly BooksFigures[];
+  readonly findings: readonly BooksFinding[];
+  /** Checkouts with differences that are under way. */
+  readonly inFlight: readonly string[];
+  readonly foreign: number;
   readonly nextCursor: string;
 }
 

@@ -5,7 +5,7 @@ import { DomainError } from "@onsale/kit/errors";
 import type { Logger } from "@onsale/kit/log";
 import type { PayloadEncryption } from "@onsale/kit/payload-encryption";
 import { type TemporalConnection, temporalConnectionProblem } from "@onsale/kit/temporal";
-import { Client, WorkflowNotFoundError } from "@temporalio/client";
+import { Client, ScheduleNotFoundError, WorkflowNotFoundError } from "@temporalio/client";
 import {
   type InjectedSinks,
   type LogLevel,
@@ -14,10 +14,12 @@ import {
   Worker,
   type WorkerOptions,
 } from "@temporalio/worker";
+import type { ClosedBooks } from "./books/gauges.js";
 import { bundlePath, bundleWorkflows, hashOf } from "./bundle.js";
+import { booksScheduleId, type CloseBooksInput, type CloseBooksResult, workflowTypes } from "./contract.js";
 import { deploymentAt } from "./deployment.js";
 import type { CountEnd } from "./ends.js";
-import { ensureOrphansSchedule, ensureReconcileSchedule } from "./schedule.js";
+import { type BooksTime, ensureBooksSchedule, ensureOrphansSchedule, ensureReconcileSchedule } from "./schedule.js";
 import { registerSearchAttributes } from "./search-attributes.js";
 import type { Steps } from "./steps.js";
 import { keepSuccession, type SuccessionMetrics, type Successor } from "./succession.js";
@@ -42,6 +44,10 @@ export interface WorkerSettings {
   /** 0: no such schedule is made. */
   readonly orphansEverySeconds: number;
   readonly orphansAfterSeconds: number;
+  /** Undefined: no such schedule is made. */
+  readonly booksAt?: BooksTime | undefined;
+  /** As the schedule closes them. */
+  readonly books: CloseBooksInput;
   /** The workflows' code, when it isn't to be read from the bundle built ahead. */
   readonly code?: string | undefined;
   /** Told when a workflow has ended. */
@@ -64,6 +70,13 @@ export interface RunningWorker {
   ready(): Promise<boolean>;
   /** How many workflows a query of Temporal's visibility finds. Rejects while Temporal does not answer. */
   count(query: string): Promise<number>;
+  /** What the books came to the last time, of their usual time or of everything; undefined: nobody wants them closed. */
+  lastBooks(): Promise<ClosedBooks | undefined>;
+  /**
+   * What the newest workflow of this type, of this worker's task queue, that completed has answered; undefined: none has. Rejects while
+   * Temporal does not answer.
+   */
+  lastResult(workflowType: string): Promise<unknown>;
   /** Takes no more work, and waits for what it has. */
   stop(): Promise<void>;
 }
@@ -148,6 +161,25 @@ export function startWorker(
       );
       return Number(found.count);
     },
+    lastBooks: async () => {
+      if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
+      const { connection } = current;
+      const client = new Client({ connection, namespace: settings.namespace, ...converterOf(settings) });
+      return connection.withDeadline(Date.now() + 10_000, () => lastBooks(client, settings.taskQueue));
+    },
+    lastResult: async (workflowType) => {
+      if (!current) throw new DomainError("UNAVAILABLE", "Temporal can't be reached right now.");
+      const { connection } = current;
+      const { namespace, taskQueue } = settings;
+      const { workflow } = new Client({ connection, namespace, ...converterOf(settings) });
+      const query = `WorkflowType = "${workflowType}" AND TaskQueue = "${taskQueue}" AND ExecutionStatus = "Completed"`;
+      return connection.withDeadline(Date.now() + 10_000, async () => {
+        // Visibility lists the newest first.
+        for await (const { workflowId, runId } of workflow.list({ query, pageSize: 1 }))
+          return workflow.getHandle(workflowId, runId, { followRuns: false }).result();
+        return undefined;
+      });
+    },
     stop: async () => {
       stopping.abort();
       await current?.leave();
@@ -183,7 +215,8 @@ function joinBuild(
 
 /** Checkouts don't wait for them, nor fail with them. */
 async function keepSchedules(connection: NativeConnection, settings: WorkerSettings, log: Logger): Promise<void> {
-  const { namespace, taskQueue, reconcileEverySeconds, orphansEverySeconds, orphansAfterSeconds } = settings;
+  const { namespace, taskQueue, reconcileEverySeconds, orphansEverySeconds, orphansAfterSeconds, booksAt, books } =
+    settings;
   const client = new Client({ connection, namespace, ...converterOf(settings) });
   try {
     if (reconcileEverySeconds > 0) await ensureReconcileSchedule(client, taskQueue, reconcileEverySeconds);
@@ -191,6 +224,7 @@ async function keepSchedules(connection: NativeConnection, settings: WorkerSetti
       await ensureOrphansSchedule(client, taskQueue, orphansEverySeconds, {
         settledAfterMs: orphansAfterSeconds * 1_000,
       });
+    if (booksAt) await ensureBooksSchedule(client, taskQueue, booksAt, books);
   } catch (err) {
     log.warn({ err }, "a schedule could not be made; the next start tries again");
   }
@@ -247,7 +281,7 @@ async function isFresh(): Promise<boolean> {
   const changed = async (path: URL | string) => (await stat(path)).mtimeMs;
   try {
     const bundled = await changed(bundlePath);
-    const folders = ["./", "./workflows/"].map((folder) => new URL(folder, import.meta.url));
+    const folders = ["./", "./books/", "./workflows/"].map((folder) => new URL(folder, import.meta.url));
     for (const folder of folders)
       for (const file of await readdir(folder))
         if (/\.[jt]s$/.test(file) && (await changed(new URL(file, folder))) > bundled) return false;
@@ -267,6 +301,33 @@ async function isWorkflowRunning(
     return status.name === "RUNNING";
   } catch (error) {
     if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** Results stay as they are: each is read once. */
+const readBooks = new Map<string, CloseBooksResult>();
+/** So many that somebody asked for, of a time of their choice, may lie before one that counts. */
+const mostBooks = 20;
+
+async function lastBooks({ workflow, schedule }: Client, taskQueue: string): Promise<ClosedBooks | undefined> {
+  const query = `WorkflowType = "${workflowTypes.closeBooks}" AND TaskQueue = "${taskQueue}" AND ExecutionStatus = "Completed"`;
+  const closed: { workflowId: string; runId: string; closedAtMs: number }[] = [];
+  for await (const { workflowId, runId, closeTime } of workflow.list({ query, pageSize: mostBooks })) {
+    closed.push({ workflowId, runId, closedAtMs: closeTime?.getTime() ?? 0 });
+    if (closed.length === mostBooks) break;
+  }
+  for (const { workflowId, runId, closedAtMs } of closed.sort((a, b) => b.closedAtMs - a.closedAtMs)) {
+    const result = readBooks.get(runId) ?? ((await workflow.getHandle(workflowId, runId).result()) as CloseBooksResult);
+    readBooks.set(runId, result);
+    for (const oldest of [...readBooks.keys()].slice(0, -2 * mostBooks)) readBooks.delete(oldest);
+    if (result.scope !== "chosen") return { closedAtMs, result };
+  }
+  try {
+    const { info } = await schedule.getHandle(booksScheduleId(taskQueue)).describe();
+    return { closedAtMs: info.createdAt.getTime(), result: undefined };
+  } catch (error) {
+    if (error instanceof ScheduleNotFoundError) return undefined;
     throw error;
   }
 }

@@ -1,13 +1,19 @@
 // Stand-ins for the inventory, payment and ticket services, which others own: real gRPC, a small truthful model of each,
 // and a script by which a test makes single calls fail, hang or answer otherwise.
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import { createGrpcServer } from "@onsale/kit/grpc";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";
 import { CatalogServiceService, Event as EventMessage } from "@onsale/proto/inventory/v1/catalog";
 import { type ReconcileSeatsResponse, ReconcileServiceService, Sale } from "@onsale/proto/inventory/v1/reconcile";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
-import { Payment, PaymentServiceService, PaymentStatus, RefundStatus } from "@onsale/proto/payment/v1/payment";
+import {
+  Payment,
+  PaymentServiceService,
+  PaymentStatus,
+  RefundStatus,
+  type StripePayment,
+} from "@onsale/proto/payment/v1/payment";
 import {
   type ListedRefund,
   Order,
@@ -16,6 +22,7 @@ import {
   RefundKind,
   RefundState,
   TicketServiceService,
+  TicketStatus,
 } from "@onsale/proto/ticket/v1/ticket";
 
 export type Method =
@@ -59,6 +66,8 @@ export interface Facts {
   reserved: Map<string, { seatIds: string[]; amount: number; kind: RefundKind }>;
   /** What it has claimed, as inventory tells it; undefined: as its claims say nothing. */
   sale: Sale | undefined;
+  /** Seats whose tickets somebody has deleted. */
+  lostTickets: string[];
 }
 
 /** Instead of the model for one call: may change the facts, throw, wait, or call the model and spoil its answer. */
@@ -130,6 +139,7 @@ export async function startScriptedServices() {
       ended: false,
       reserved: new Map(),
       sale: undefined,
+      lostTickets: [],
     };
     facts.set(checkoutId, fresh);
     return fresh;
@@ -153,6 +163,14 @@ export async function startScriptedServices() {
     return payment;
   };
   const server = () => createGrpcServer({ listen: "127.0.0.1:0", trust: {}, log, metrics: createMetrics("scripted") });
+
+  /** What Stripe lists, newest first; the cursors it was asked with; and what happens before it answers. */
+  const atStripe = {
+    payments: [] as StripePayment[],
+    asked: [] as string[],
+    pageSize: 2,
+    before: async (_cursor: string): Promise<void> => undefined,
+  };
 
   const payment = server();
   payment.serve(PaymentServiceService, {
@@ -224,7 +242,22 @@ export async function startScriptedServices() {
         })),
       nextCursor: "",
     }),
-    listStripePayments: () => Promise.resolve({ payments: [], nextCursor: "" }),
+    findPayments: async ({ checkoutIds }) => ({
+      payments: checkoutIds.flatMap((checkoutId) => {
+        const found = facts.get(checkoutId)?.payment;
+        return found ? [{ payment: found, userId: "", eventId: "", createdAtMs: 0, changedAtMs: 0 }] : [];
+      }),
+    }),
+    listStripePayments: async ({ createdSinceMs, createdBeforeMs, cursor }) => {
+      const at = cursor === "" ? 0 : Number(cursor);
+      atStripe.asked.push(cursor);
+      await atStripe.before(cursor);
+      const found = atStripe.payments.filter(
+        ({ createdAtMs }) => createdAtMs >= createdSinceMs && createdAtMs < createdBeforeMs,
+      );
+      const next = at + atStripe.pageSize;
+      return { payments: found.slice(at, next), nextCursor: next < found.length ? String(next) : "" };
+    },
     getDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
     submitDisputeEvidence: () => Promise.reject(new DomainError("PAYMENT_NOT_FOUND", "There is no such dispute.")),
   });
@@ -423,6 +456,7 @@ export async function startScriptedServices() {
               amount,
               state,
               kind: outside ? RefundKind.OUTSIDE : RefundKind.RETURN,
+              money: order.seats.slice(0, 1).map(({ seatId }) => ({ seatId, amount })),
             });
         }
         order.disputes = request.disputes;
@@ -441,11 +475,28 @@ export async function startScriptedServices() {
       refunds: orphanage.refunds.filter((one) => one.state === state).map(({ listed }) => listed),
       nextCursor: "",
     }),
+    listDisputes: noCall,
+    recordDisputeAnswer: noCall,
     listChangedOrders: async ({ changedSinceMs, changedBeforeMs }) => ({
       orders: orphanage.changedOrders
         .filter(({ atMs }) => atMs >= changedSinceMs && atMs < changedBeforeMs)
         .flatMap(({ checkoutId }) => facts.get(checkoutId)?.order ?? []),
       nextCursor: "",
+    }),
+    findTickets: async ({ checkoutIds }) => ({
+      tickets: checkoutIds.flatMap((checkoutId) => {
+        const known = facts.get(checkoutId);
+        const { seats = [], currency = "", refunds = [] } = known?.order ?? {};
+        const voided = new Set(
+          refunds.filter((one) => one.state !== RefundState.PENDING).flatMap((one) => one.seatIds),
+        );
+        return seats
+          .filter(({ seatId }) => !known?.lostTickets.includes(seatId))
+          .map(({ seatId, amount }) => ({
+            ...{ ticketId: `tkt_${checkoutId}_${seatId}`, checkoutId, seatId, amount, currency },
+            status: voided.has(seatId) ? TicketStatus.VOID : TicketStatus.VALID,
+          }));
+      }),
     }),
     closeRefund: noCall,
     searchOrders: noCall,
@@ -473,6 +524,7 @@ export async function startScriptedServices() {
     events,
     reconcile,
     orphanage,
+    atStripe,
     calls: (checkoutId: string): readonly Call[] => calls.get(checkoutId) ?? [],
     methods: (checkoutId: string): readonly Method[] => (calls.get(checkoutId) ?? []).map(({ method }) => method),
     stop: () => Promise.all([payment, inventory, ticket].map((running) => running.stop(100))),

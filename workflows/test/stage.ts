@@ -35,7 +35,7 @@ const root = new URL("../../", import.meta.url);
 /** The workflows' code from the sources as they are now; made once for all test files. */
 export async function currentCode(): Promise<string> {
   const hash = createHash("sha256");
-  for (const folder of ["workflows/src/", "workflows/src/workflows/", "kit/src/"])
+  for (const folder of ["workflows/src/", "workflows/src/books/", "workflows/src/workflows/", "kit/src/"])
     for (const file of (await readdir(new URL(folder, root))).filter((name) => name.endsWith(".ts")).sort())
       hash.update(await readFile(new URL(folder + file, root)));
   const cache = new URL(".cache/test-bundles/", root);
@@ -67,7 +67,8 @@ export async function openStage({ worker = true }: { worker?: boolean } = {}) {
     ...services.env,
     TEMPORAL_ADDRESS: temporalAddress,
     TASK_QUEUE: taskQueue,
-    RECONCILE_EVERY_SECONDS: "0", // the test of the schedule asks for it
+    RECONCILE_EVERY_SECONDS: "0", // the tests of the schedules ask for them
+    BOOKS_AT: "never",
     NODE_ENV: "test",
     LOG_LEVEL: process.env["TEST_LOG_LEVEL"] ?? "silent",
   };

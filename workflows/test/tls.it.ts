@@ -92,6 +92,7 @@ async function complaint(env: Record<string, string>, sentence = /./): Promise<s
       reconcileEverySeconds: 0,
       orphansEverySeconds: 0,
       orphansAfterSeconds: 0,
+      books: { settledAfterMs: 0 },
       onEnded: () => undefined,
     },
     () => ({}) as never,

@@ -322,7 +322,7 @@ describe("money that moves at Stripe itself", () => {
     const disputeId = `dp_${randomUUID().slice(0, 8)}`;
     const about = { disputeId, amount: 14_850, reason: "fraudulent", createdAtMs: 1, hasEvidence: false };
     const dispute = (status: DisputeStatus) => {
-      const evidenceDueMs = Date.now() + 24 * 3_600_000;
+      const evidenceDueMs = Date.now() + 48 * 3_600_000;
       if (facts.payment) facts.payment.disputes = [{ ...about, status, evidenceDueMs }];
     };
     dispute(DisputeStatus.NEEDS_RESPONSE);

@@ -1,5 +1,5 @@
 // gRPC: decode, use case, encode.
-import type { GrpcServer, ServiceHandlers } from "@onsale/kit/grpc";
+import type { GrpcServer, ServiceHandlers } from "@onsale/kit/grpc-server";
 import type { KeyRing } from "@onsale/kit/signing-keys";
 import {
   type Account as AccountMessage,

@@ -1,5 +1,5 @@
 // The composition of the account service: stores, keys, use cases, server.
-import { createGrpcServer } from "@onsale/kit/grpc";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
 import { createSealer, deriveKey } from "@onsale/kit/sealed";
 import { createKeyRing } from "@onsale/kit/signing-keys";

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { Writable } from "node:stream";
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import { connect, type ServiceClient } from "@onsale/kit/grpc";
+import { connect, type ServiceClient } from "@onsale/kit/grpc-client";
 import { newId } from "@onsale/kit/ids";
 import { createLogger } from "@onsale/kit/log";
 import { createContext } from "@onsale/kit/process";

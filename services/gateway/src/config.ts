@@ -2,7 +2,7 @@
 import { clockSettings } from "@onsale/kit/clocks";
 import { address, flag, seconds, target, wholeNumber } from "@onsale/kit/config";
 import { payloadEncryptionSettings } from "@onsale/kit/payload-encryption";
-import { redisSettings } from "@onsale/kit/redis";
+import { redisSettings } from "@onsale/kit/redis-url";
 import { temporalSettings } from "@onsale/kit/temporal";
 import { checkoutTaskQueue } from "@onsale/workflows/contract";
 import { z } from "zod";

@@ -2,7 +2,7 @@
 import { currencies, mostInAny, priceFault } from "@onsale/kit/currencies";
 import { tellPriceFault } from "@onsale/kit/money";
 import { z } from "zod";
-import { roles } from "./authenticate.js";
+import { roles } from "./http/authenticate.js";
 
 // ---- what fields are made of
 
@@ -20,6 +20,15 @@ export const line = (max: number) =>
     .regex(noControls, "must not have control characters")
     .meta({ pattern: noControls.source });
 
+/** Text of several lines, trimmed. */
+export const paragraphs = (max: number) =>
+  z
+    .string()
+    .trim()
+    .min(1, "must not be empty")
+    .max(max, `may have at most ${max} characters`)
+    .regex(noControlsButLines, "must not have control characters but line breaks")
+    .meta({ pattern: noControlsButLines.source });
 export const idParam = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/);
 export const accountParams = z.strictObject({ accountId: idParam });
 export const eventParams = z.strictObject({ eventId: idParam });
@@ -40,7 +49,7 @@ const tierId = z
   .regex(/^[A-Za-z0-9_-]{1,32}$/, "must be 1 to 32 of A-Z, a-z, 0-9, _ and -")
   .meta({ example: "standard" });
 export const time = z.iso.datetime().meta({ description: "UTC, ISO 8601.", example: "2027-05-01T18:00:00.000Z" });
-const timeIn = z
+export const timeIn = z
   .string()
   .max(40)
   .regex(
@@ -746,7 +755,7 @@ export const unblocked = z
 
 // ---- orders and tickets
 
-const ticketEvent = z.object({
+export const ticketEvent = z.object({
   eventId: z.string(),
   name: z.string(),
   startsAt: time,
@@ -791,14 +800,15 @@ export const orderRefund = z
     closedReason: z.string().optional().meta({ description: "How it was paid; for organisers and operators." }),
   })
   .meta({ id: "OrderRefund" });
-const orderDispute = z
+export const orderDispute = z
   .object({
     disputeId: z.string(),
     amount,
     reason: z.string().meta({ description: "Stripe's word." }),
     status: z.string().meta({ description: "Stripe's word: needs_response, under_review, won, lost, …" }),
     createdAt: time,
-    evidenceDueAt: time.optional(),
+    evidenceDueAt: time.optional().meta({ description: "Until when the bank takes an answer." }),
+    answeredAt: time.optional().meta({ description: "When an answer was sent to the bank from here." }),
   })
   .meta({ id: "OrderDispute" });
 export const orderFields = {
@@ -881,6 +891,7 @@ export const refund = z
   .meta({ id: "Refund" });
 
 export const refundParams = z.strictObject({ checkoutId: idParam, refundId: idParam });
+export const disputeParams = z.strictObject({ checkoutId: idParam, disputeId: idParam });
 export const refundClosure = z
   .strictObject({ reason: line(500).meta({ description: "How the buyer got the money." }) })
   .meta({ id: "RefundClosure" });

@@ -9,31 +9,33 @@ import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
 import { payloadEncryption } from "@onsale/kit/payload-encryption";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
 import { temporalConnection } from "@onsale/kit/temporal";
-import { accountRoutes } from "./accounts.js";
-import { createApp } from "./app.js";
-import { type Authenticator, createAuthenticator } from "./authenticate.js";
-import { blockRoutes } from "./blocks.js";
-import { buyRoutes } from "./buy.js";
-import { channelRoutes } from "./channels.js";
-import { createCheckouts } from "./checkouts.js";
+import { accountRoutes } from "./accounts/accounts.js";
+import { buyRoutes } from "./checkouts/buy.js";
+import { createCheckouts } from "./checkouts/checkouts.js";
+import { webhookRoutes } from "./checkouts/webhooks.js";
+import { closeServices, connectServices, type Services } from "./clients/services.js";
+import { connectTemporal, type Temporal } from "./clients/temporal.js";
+import { connectValkey, createAnswerStore, valkeyTime } from "./clients/valkey.js";
 import type { gatewaySettings } from "./config.js";
-import { eventRoutes } from "./events.js";
-import { createIdempotency } from "./idempotency.js";
-import { createLiveSeats, liveSeatRoutes } from "./live-seats.js";
-import { documentationRoutes } from "./openapi.js";
-import { operationRoutes } from "./operations.js";
-import { orderSearchRoutes } from "./order-search.js";
-import { orderRoutes } from "./orders.js";
-import { organiserRoutes } from "./organiser.js";
-import { problemMediaType, problemOf } from "./problem.js";
-import { createRateLimits, guardCodes, type RateLimits } from "./rate-limit.js";
-import type { Route } from "./route.js";
-import { salesRoutes } from "./sales.js";
-import { closeServices, connectServices, type Services } from "./services.js";
-import { connectTemporal, type Temporal } from "./temporal.js";
-import { traceRequests } from "./trace-requests.js";
-import { connectValkey, createAnswerStore, valkeyTime } from "./valkey.js";
-import { webhookRoutes } from "./webhooks.js";
+import { eventRoutes } from "./events/events.js";
+import { createLiveSeats, liveSeatRoutes } from "./events/live-seats.js";
+import { createApp } from "./http/app.js";
+import { type Authenticator, createAuthenticator } from "./http/authenticate.js";
+import { createIdempotency } from "./http/idempotency.js";
+import { operationRoutes } from "./http/operations.js";
+import { problemMediaType, problemOf } from "./http/problem.js";
+import { createRateLimits, guardCodes, type RateLimits } from "./http/rate-limit.js";
+import type { Route } from "./http/route.js";
+import { traceRequests } from "./http/trace-requests.js";
+import { documentationRoutes } from "./openapi/openapi.js";
+import { booksRoutes } from "./operators/books.js";
+import { disputeRoutes } from "./orders/disputes.js";
+import { orderSearchRoutes } from "./orders/order-search.js";
+import { orderRoutes } from "./orders/orders.js";
+import { blockRoutes } from "./organisers/blocks.js";
+import { channelRoutes } from "./organisers/channels.js";
+import { organiserRoutes } from "./organisers/organiser.js";
+import { salesRoutes } from "./organisers/sales.js";
 
 type GatewayContext = ContextOf<typeof gatewaySettings>;
 
@@ -187,6 +189,7 @@ export function apiRoutes({
       temporalUiUrl: config.TEMPORAL_UI_URL,
       log,
     }),
+    ...disputeRoutes({ services, temporal, log }),
     ...channelRoutes(services, guard),
     ...blockRoutes(services),
     ...buyRoutes({
@@ -202,6 +205,7 @@ export function apiRoutes({
     }),
     ...orderRoutes({ services, temporal, taskQueue, refundWaitMs: config.REFUND_WAIT_SECONDS * 1000 }),
     ...webhookRoutes({ services, temporal, checkouts, taskQueue }),
+    ...booksRoutes(temporal, taskQueue),
     ...operationRoutes(metrics, ready),
   ];
   return [...routes, ...documentationRoutes(routes)];

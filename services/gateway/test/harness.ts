@@ -1,7 +1,7 @@
 // A gateway under test: the real one over real HTTP, its neighbours replaced by gRPC servers that answer as the test says.
 import { randomUUID } from "node:crypto";
 import { DomainError } from "@onsale/kit/errors";
-import { createGrpcServer, type ServiceHandlers } from "@onsale/kit/grpc";
+import { createGrpcServer, type ServiceHandlers } from "@onsale/kit/grpc-server";
 import { createWatches } from "@onsale/kit/grpc-watch";
 import { createLogger } from "@onsale/kit/log";
 import { createMetrics } from "@onsale/kit/metrics";

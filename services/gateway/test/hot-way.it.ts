@@ -3,7 +3,7 @@ import { connect as connectTcp } from "node:net";
 import { DomainError, type RefusalCode, refusals } from "@onsale/kit/errors";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test, vi } from "vitest";
-import type { AppDependencies } from "../src/app.js";
+import type { AppDependencies } from "../src/http/app.js";
 import { aHold, anAccount, aSession, eventually, type Harness, startHarness } from "./harness.js";
 
 const { mode, asked } = vi.hoisted(() => ({
@@ -13,8 +13,8 @@ const { mode, asked } = vi.hoisted(() => ({
 }));
 // Hot is a property of a route, so that is where the two ways part; nothing else differs. In the hot one every route that can be
 // hot is, whether or not the crowd walks it today.
-vi.mock("../src/app.js", async (original) => {
-  const { createApp } = await original<typeof import("../src/app.js")>();
+vi.mock("../src/http/app.js", async (original) => {
+  const { createApp } = await original<typeof import("../src/http/app.js")>();
   return {
     createApp(dependencies: AppDependencies) {
       const { hot } = mode;

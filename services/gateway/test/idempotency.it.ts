@@ -5,8 +5,8 @@ import { DomainError } from "@onsale/kit/errors";
 import { createLogger } from "@onsale/kit/log";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { createIdempotency, type Idempotency, ReplayedRefusal } from "../src/idempotency.js";
-import { connectValkey, createAnswerStore, type Valkey } from "../src/valkey.js";
+import { connectValkey, createAnswerStore, type Valkey } from "../src/clients/valkey.js";
+import { createIdempotency, type Idempotency, ReplayedRefusal } from "../src/http/idempotency.js";
 import { aHold, eventually, type Harness, startHarness } from "./harness.js";
 
 const prefix = `idem-${randomUUID().slice(0, 8)}:`;

@@ -1,10 +1,10 @@
 // Readers of live seats while the Valkey server that has their event dies with what only it knew, and another is rebuilt.
 import { randomUUID } from "node:crypto";
-import { slotOf } from "@onsale/kit/redis";
+import { slotOf } from "@onsale/kit/redis-servers";
 import { HoldRequest, type HoldResponse } from "@onsale/proto/inventory/v1/seats";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { type ClusterNode, startValkeyCluster, type ValkeyCluster } from "../../../tools/backing/src/valkey-cluster.js";
-import { closeServices, connectServices, type Services } from "../src/services.js";
+import { closeServices, connectServices, type Services } from "../src/clients/services.js";
 import { type Harness, startHarness } from "./harness.js";
 import { type OwnProcess, ownProcess, publishHall, until } from "./processes.js";
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { CreateEventRequest, Event, Section } from "@onsale/proto/inventory/v1/catalog";
 import { expect } from "vitest";
 import { freePort } from "../../../tools/backing/src/ports.js";
-import type { Services } from "../src/services.js";
+import type { Services } from "../src/clients/services.js";
 
 export interface OwnProcess {
   readonly port: number;

@@ -4,8 +4,8 @@ import { createLogger } from "@onsale/kit/log";
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test, vi } from "vitest";
-import { createRateLimits, type Policy, type RateLimits } from "../src/rate-limit.js";
-import { connectValkey, type Valkey } from "../src/valkey.js";
+import { connectValkey, type Valkey } from "../src/clients/valkey.js";
+import { createRateLimits, type Policy, type RateLimits } from "../src/http/rate-limit.js";
 import { eventually } from "./harness.js";
 import { startValve } from "./valve.js";
 

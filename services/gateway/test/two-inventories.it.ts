@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, inject, test } from "vitest";
-import { closeServices, connectServices } from "../src/services.js";
+import { closeServices, connectServices } from "../src/clients/services.js";
 import { startHarness } from "./harness.js";
 import { type OwnProcess, ownProcess, publishHall, until } from "./processes.js";
 

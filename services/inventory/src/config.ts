@@ -1,6 +1,6 @@
 // What can be set, and what it is when nothing is.
 import { address, flag, seconds, wholeNumber } from "@onsale/kit/config";
-import { redisSettings } from "@onsale/kit/redis";
+import { redisSettings } from "@onsale/kit/redis-url";
 import { z } from "zod";
 
 export const inventorySettings = {

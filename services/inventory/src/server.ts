@@ -1,7 +1,7 @@
 // The gRPC side: requests into use cases, answers out of them; nothing is decided here.
 import { DomainError } from "@onsale/kit/errors";
-import type { GrpcServer, ServiceHandlers } from "@onsale/kit/grpc";
-import type { StreamServer } from "@onsale/kit/grpc-stream";
+import type { GrpcServer, ServiceHandlers } from "@onsale/kit/grpc-server";
+import type { StreamServer } from "@onsale/kit/grpc-stream-server";
 import type { createWatches } from "@onsale/kit/grpc-watch";
 import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";
 import {

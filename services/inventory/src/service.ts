@@ -1,6 +1,6 @@
 // The composition of the inventory service: stores, what is remembered, use cases, upkeep, server.
-import { createGrpcServer } from "@onsale/kit/grpc";
-import { createStreams } from "@onsale/kit/grpc-stream";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
+import { createStreams } from "@onsale/kit/grpc-stream-server";
 import { createWatches } from "@onsale/kit/grpc-watch";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
 import { Catalog } from "./catalog/catalog.js";

@@ -1,6 +1,6 @@
 // Events: created once, seen by whom they are for, found by words, place and time; and the largest that may be.
 
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";

@@ -1,7 +1,7 @@
 // The same service on a cluster: events spread over servers, slots that move, masters that die with what only they knew.
 import { setTimeout as sleep } from "node:timers/promises";
 import { DomainError } from "@onsale/kit/errors";
-import { slotOf } from "@onsale/kit/redis";
+import { slotOf } from "@onsale/kit/redis-servers";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { type ClusterNode, startValkeyCluster, type ValkeyCluster } from "../../../tools/backing/src/valkey-cluster.js";
 import {

@@ -1,5 +1,5 @@
 // Holds over streams, on the real stores: the answers are those of the unary Hold, also while a process leaves.
-import { connectStreams, type Streams } from "@onsale/kit/grpc-stream";
+import { connectStreams, type Streams } from "@onsale/kit/grpc-stream-client";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
 import {

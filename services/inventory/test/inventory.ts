@@ -1,7 +1,7 @@
 // What the component tests share: a service inside this process, and events to try it with.
 import { randomUUID } from "node:crypto";
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import { connect, type ServiceClient } from "@onsale/kit/grpc";
+import { connect, type ServiceClient } from "@onsale/kit/grpc-client";
 import { derivedHex64 } from "@onsale/kit/ids";
 import { type ContextOf, createContext } from "@onsale/kit/process";
 import { BlockServiceService } from "@onsale/proto/inventory/v1/blocks";

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { DomainError } from "@onsale/kit/errors";
-import { connect, openChannel } from "@onsale/kit/grpc";
+import { connect, openChannel } from "@onsale/kit/grpc-client";
 import { watch } from "@onsale/kit/grpc-watch";
 import {
   LiveSeatServiceService,

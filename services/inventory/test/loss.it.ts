@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { createMetrics } from "@onsale/kit/metrics";
 import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { Redis } from "ioredis";

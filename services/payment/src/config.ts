@@ -1,6 +1,6 @@
 // Every setting of the payment service.
 import { address, seconds, wholeNumber } from "@onsale/kit/config";
-import { redisSettings } from "@onsale/kit/redis";
+import { redisSettings } from "@onsale/kit/redis-url";
 import { z } from "zod";
 
 const share = z.coerce.number().gt(0).max(1);

@@ -33,15 +33,24 @@ describe("the money of a dispute", () => {
 });
 
 describe("evidence", () => {
+  const nowMs = 1_000;
+
   it("that is there is not sent again; what is new is, until the bank has it", () => {
-    expect(decideEvidence(dispute, { customer_name: "A. Buyer" }, false)).toBe("answer");
-    expect(decideEvidence(dispute, { customer_name: "A. Buyer" }, true)).toBe("send");
-    expect(decideEvidence(dispute, { customer_name: "Another" }, false)).toBe("send");
+    expect(decideEvidence(dispute, { customer_name: "A. Buyer" }, false, nowMs)).toBe("answer");
+    expect(decideEvidence(dispute, { customer_name: "A. Buyer" }, true, nowMs)).toBe("send");
+    expect(decideEvidence(dispute, { customer_name: "Another" }, false, nowMs)).toBe("send");
     const sent: DisputeSnapshot = { ...dispute, status: "under_review", submissions: 1 };
-    expect(decideEvidence(sent, { customer_name: "A. Buyer" }, true)).toBe("answer");
-    expect(decideEvidence(sent, { customer_name: "Another" }, true)).toBe("too_late");
+    expect(decideEvidence(sent, { customer_name: "A. Buyer" }, true, nowMs)).toBe("answer");
+    expect(decideEvidence(sent, { customer_name: "Another" }, true, nowMs)).toBe("too_late");
     const escalated: DisputeSnapshot = { ...dispute, submissions: 1 };
-    expect(decideEvidence(escalated, { customer_name: "A. Buyer" }, true)).toBe("send");
+    expect(decideEvidence(escalated, { customer_name: "A. Buyer" }, true, nowMs)).toBe("send");
+  });
+
+  it("past its day is too late, unless it is there already", () => {
+    const late: DisputeSnapshot = { ...dispute, evidenceDueMs: nowMs };
+    expect(decideEvidence(late, { customer_name: "Another" }, true, nowMs)).toBe("too_late");
+    expect(decideEvidence(late, { customer_name: "Another" }, true, nowMs - 1)).toBe("send");
+    expect(decideEvidence(late, { customer_name: "A. Buyer" }, false, nowMs)).toBe("answer");
   });
 
   it("has one key for a change in whatever order it is written, and another for going back", () => {

@@ -85,12 +85,18 @@ export interface DisputeSnapshot extends DisputeEntry {
 export type EvidenceStep = "answer" | "send" | "too_late";
 
 /** What a request for evidence comes to; one that is fulfilled already is only answered. */
-export function decideEvidence(dispute: DisputeSnapshot, wanted: Evidence, submit: boolean): EvidenceStep {
+export function decideEvidence(
+  dispute: DisputeSnapshot,
+  wanted: Evidence,
+  submit: boolean,
+  nowMs: number,
+): EvidenceStep {
   const isThere = isDeepStrictEqual({ ...dispute.evidence, ...wanted }, { ...dispute.evidence });
   const isOpen = takesEvidence(dispute.status);
   // An inquiry that became a dispute asks again for what the bank was sent before.
   if (isThere && (!submit || (dispute.submissions > 0 && !isOpen))) return "answer";
-  return isOpen ? "send" : "too_late";
+  const inTime = dispute.evidenceDueMs === undefined || nowMs < dispute.evidenceDueMs;
+  return isOpen && inTime ? "send" : "too_late";
 }
 
 /**

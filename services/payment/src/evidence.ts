@@ -8,7 +8,8 @@ import { type DisputeSnapshot, decideEvidence, type Evidence, evidenceChange } f
 import { contended, createTurns, type Ledger, outcomeUnknown, whileBusy } from "./ledger.js";
 import { type PaymentRecord, stripeKey } from "./payments.js";
 import type { Store } from "./store.js";
-import type { Answer, Call, StripeApi } from "./stripe.js";
+import type { StripeApi } from "./stripe.js";
+import type { Answer, Call } from "./stripe-line.js";
 
 const maxTurns = 5;
 
@@ -39,7 +40,7 @@ export function createDisputeEvidence({ store, stripe, ledger, log }: DisputeEvi
     const answer = intentId ? await whileBusy(call, () => stripe.retrieveDispute(disputeId, call)) : undefined;
     if (answer?.ok && answer.value.intentId === intentId) return answer.value;
     if (answer && !answer.ok && answer.reason === "unknown") throw outcomeUnknown(answer);
-    throw new DomainError("PAYMENT_NOT_FOUND", "This checkout's payment has no such dispute. Nothing was changed.", {
+    throw new DomainError("DISPUTE_NOT_FOUND", "This checkout's payment has no such dispute. Nothing was changed.", {
       disputeId,
     });
   }
@@ -51,12 +52,12 @@ export function createDisputeEvidence({ store, stripe, ledger, log }: DisputeEvi
     const record = await store.read(checkoutId);
     for (let generation = 0; generation < maxTurns; generation += 1) {
       const dispute = await present(record, disputeId, call);
-      const step = decideEvidence(dispute, evidence, submit);
+      const step = decideEvidence(dispute, evidence, submit, Date.now());
       if (step === "answer") return dispute;
       if (step === "too_late")
         throw new DomainError(
-          "PAYMENT_STATE_CONFLICT",
-          "This dispute takes no evidence any more: it was sent to the bank already, or the dispute is over.",
+          "DISPUTE_CLOSED",
+          "This dispute takes no answer any more: one was sent to the bank already, its time has passed, or the bank has decided.",
           { disputeId, disputeStatus: dispute.status },
         );
       const change = evidenceChange(dispute, evidence, submit);

@@ -8,7 +8,8 @@ import type { Metrics } from "@onsale/kit/metrics";
 import { disputeStatuses } from "./disputes.js";
 import { applySnapshot, type Decline, type IntentSnapshot, type PaymentRecord, type Refused } from "./payments.js";
 import type { Store } from "./store.js";
-import type { Answer, Call, StripeApi } from "./stripe.js";
+import type { StripeApi } from "./stripe.js";
+import type { Answer, Call } from "./stripe-line.js";
 
 /** Writes lose to other writes only; so many in a row mean that something is wrong. */
 const maxTurns = 20;

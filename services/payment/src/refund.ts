@@ -10,7 +10,8 @@ import { contended, createTurns, type Ledger, outcomeUnknown, refusalOf, whileBu
 import { changeRefund, decideRefund, dropRefund, type PaymentRecord, type RefundOrder, stripeKey } from "./payments.js";
 import { type RefundEntry, type RefundSnapshot, toldRefund } from "./refunds.js";
 import type { Store } from "./store.js";
-import type { Call, StripeApi } from "./stripe.js";
+import type { StripeApi } from "./stripe.js";
+import type { Call } from "./stripe-line.js";
 
 const maxTurns = 20;
 

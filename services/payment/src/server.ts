@@ -1,7 +1,7 @@
 // Transport only: gRPC messages in and out, checked before a use case sees them.
 import { chargeFault, currencies, mostInAny } from "@onsale/kit/currencies";
 import { DomainError } from "@onsale/kit/errors";
-import type { CallContext, ServiceHandlers } from "@onsale/kit/grpc";
+import type { CallContext, ServiceHandlers } from "@onsale/kit/grpc-server";
 import { tellPriceFault } from "@onsale/kit/money";
 import {
   type Dispute,
@@ -22,7 +22,7 @@ import type { Ledger } from "./ledger.js";
 import { cancelReasons, isTombstone, lastAnswered, type PaymentRecord, type PaymentState } from "./payments.js";
 import type { Refunds } from "./refund.js";
 import { foundRefund, givenBy, type RefundEntry } from "./refunds.js";
-import type { Store } from "./store.js";
+import type { ListedRecord, Store } from "./store.js";
 import type { Webhooks } from "./webhook.js";
 
 const id = z.string().regex(/^[A-Za-z0-9_-]{1,100}$/, "must be 1 to 100 letters, digits, _ or -");
@@ -79,6 +79,7 @@ const listRequest = z
     states: asked.map(stateOfStatus),
     limit: limit || 100,
   }));
+const findRequest = z.object({ checkoutIds: z.array(id).max(500, "can't be more than 500") });
 const stripeListRequest = z
   .object({ createdSinceMs: moment, createdBeforeMs: moment, cursor, limit: z.int().min(0).max(100) })
   .transform(({ createdSinceMs, createdBeforeMs, limit, ...rest }) => ({
@@ -199,6 +200,14 @@ export function paymentMessage(record: PaymentRecord): Payment {
   };
 }
 
+const listedMessage = ({ record, createdAtMs, changedAtMs }: ListedRecord) => ({
+  payment: paymentMessage(record),
+  userId: record.accountId,
+  eventId: record.eventId,
+  createdAtMs,
+  changedAtMs,
+});
+
 function stripePaymentMessage({ intent, record }: StripePaymentRow) {
   const { intentId, checkoutId = "", status, amount, currency, amountReceived, createdAtMs } = intent;
   const { refunds = [], disputes = [] } = intent;
@@ -286,16 +295,10 @@ export function createHandlers(useCases: UseCases): ServiceHandlers<PaymentServi
     },
     async listPayments(request) {
       const { rows, nextCursor } = await books.ours(checked(listRequest, request));
-      return {
-        payments: rows.map(({ record, createdAtMs, changedAtMs }) => ({
-          payment: paymentMessage(record),
-          userId: record.accountId,
-          eventId: record.eventId,
-          createdAtMs,
-          changedAtMs,
-        })),
-        nextCursor,
-      };
+      return { payments: rows.map(listedMessage), nextCursor };
+    },
+    async findPayments(request) {
+      return { payments: (await store.find(checked(findRequest, request).checkoutIds)).map(listedMessage) };
     },
     async listStripePayments(request, context) {
       const { rows, nextCursor } = await books.atStripe(checked(stripeListRequest, request), deadlineOf(context));

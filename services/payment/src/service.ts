@@ -1,5 +1,5 @@
 // How the payment service is put together: stores, Stripe behind budget and breaker, use cases, server.
-import { createGrpcServer } from "@onsale/kit/grpc";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { createBooks } from "./books.js";

@@ -45,6 +45,8 @@ export interface Store {
   read(checkoutId: string): Promise<PaymentRecord | undefined>;
   readByIntent(intentId: string): Promise<PaymentRecord | undefined>;
   readByIntents(intentIds: readonly string[]): Promise<readonly PaymentRecord[]>;
+  /** Without tombstones. */
+  find(checkoutIds: readonly string[]): Promise<readonly ListedRecord[]>;
   /** In order of the last change; without tombstones. */
   list(asked: Listing): Promise<readonly ListedRecord[]>;
   /** false: there is one already. */
@@ -96,6 +98,10 @@ export function openStore({ webhookMemoryDays, ...settings }: StoreSettings): St
       const found = await asked(() => payments.find({ intentId: { $in: [...intentIds] } }).toArray());
       return found.map(recordOf);
     },
+    async find(checkoutIds) {
+      const filter = { _id: { $in: [...checkoutIds] }, creation: { $exists: true } };
+      return (await asked(() => payments.find(filter).toArray())).map(listed);
+    },
     async list({ changedSinceMs, changedBeforeMs, states, after, limit }) {
       const from = Math.max(changedSinceMs ?? 0, after?.changedAtMs ?? 0);
       const found = await asked(() =>
@@ -118,11 +124,7 @@ export function openStore({ webhookMemoryDays, ...settings }: StoreSettings): St
           .limit(limit)
           .toArray(),
       );
-      return found.map((document) => ({
-        record: recordOf(document),
-        createdAtMs: document.createdAt.getTime(),
-        changedAtMs: document.updatedAt.getTime(),
-      }));
+      return found.map(listed);
     },
     insert: ({ checkoutId, ...rest }) =>
       unlessThere(() => {
@@ -184,6 +186,12 @@ const optionalFields = [
 
 const fromDocument = (document: PaymentDocument | null): PaymentRecord | undefined =>
   document ? recordOf(document) : undefined;
+
+const listed = (document: PaymentDocument): ListedRecord => ({
+  record: recordOf(document),
+  createdAtMs: document.createdAt.getTime(),
+  changedAtMs: document.updatedAt.getTime(),
+});
 
 function recordOf(document: PaymentDocument): PaymentRecord {
   const { _id, createdAt: _created, updatedAt: _updated, disputes = [], ...rest } = document;

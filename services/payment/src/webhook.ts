@@ -5,7 +5,8 @@ import type { Metrics } from "@onsale/kit/metrics";
 import { contended, type Ledger } from "./ledger.js";
 import { agrees, type PaymentRecord } from "./payments.js";
 import type { Store } from "./store.js";
-import type { Call, StripeApi } from "./stripe.js";
+import type { StripeApi } from "./stripe.js";
+import type { Call } from "./stripe-line.js";
 import type { WebhookEvent } from "./stripe-objects.js";
 
 export interface HandledWebhook {

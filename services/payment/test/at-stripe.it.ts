@@ -215,7 +215,7 @@ describe("a dispute", () => {
       service_date: "2027-03-01",
     });
     expect(await refusalOf(give({ product_description: "Three seats" }, true))).toMatchObject({
-      code: "PAYMENT_STATE_CONFLICT",
+      code: "DISPUTE_CLOSED",
     });
   });
 
@@ -248,7 +248,7 @@ describe("a dispute", () => {
       [one.checkoutId, "du_none"],
       [newCheckoutId(), one.disputeId],
     ] as const) {
-      const notFound = { code: "PAYMENT_NOT_FOUND" };
+      const notFound = { code: "DISPUTE_NOT_FOUND" };
       expect(await refusalOf(payments.submitDisputeEvidence({ checkoutId, disputeId, ...ask }))).toMatchObject(
         notFound,
       );
@@ -350,6 +350,12 @@ describe("the books", () => {
     expect(await ids({ statuses: [PaymentStatus.REFUNDED] })).toEqual([made[1]]);
     expect((await ids()).at(-1)).toBe(made[1]);
     expect(await ids({ changedBeforeMs: since })).toEqual([]);
+    const tombstone = newCheckoutId();
+    await payments.cancel({ checkoutId: tombstone, reason: "abandoned" });
+    const { payments: found } = await payments.findPayments({
+      checkoutIds: [made[0] ?? "", tombstone, "chk_unheard_of"],
+    });
+    expect(found).toEqual([listed.find(({ payment }) => payment?.checkoutId === made[0])]);
     const bad = { changedSinceMs: 0, changedBeforeMs: 0, statuses: [], cursor: "nonsense", limit: 1 };
     expect(await refusalOf(payments.listPayments(bad))).toMatchObject({ code: "REQUEST_INVALID" });
     expect(await refusalOf(payments.listPayments({ ...bad, cursor: "", limit: 501 }))).toMatchObject({

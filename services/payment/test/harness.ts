@@ -5,7 +5,7 @@ import { connect as connectTcp, createServer, type Server, type Socket } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import { connect, type ServiceClient } from "@onsale/kit/grpc";
+import { connect, type ServiceClient } from "@onsale/kit/grpc-client";
 import { createContext } from "@onsale/kit/process";
 import { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import { stripeSimSettings } from "@onsale/stripe-sim/config";

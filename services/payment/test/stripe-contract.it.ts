@@ -9,7 +9,8 @@ import { createMetrics } from "@onsale/kit/metrics";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createBudget, createSlots } from "../src/budget.js";
 import { evidenceFields } from "../src/disputes.js";
-import { type Answer, createStripe, type StripeApi } from "../src/stripe.js";
+import { createStripe, type StripeApi } from "../src/stripe.js";
+import type { Answer } from "../src/stripe-line.js";
 import { findStripeMock, type RunningStripeMock, specApiVersion, startStripeMock } from "./stripe-mock.js";
 
 const found = findStripeMock();

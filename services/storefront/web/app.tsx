@@ -24,22 +24,29 @@ const OrganiserPage = lazy(async () => ({
   default: (await import("./features/organiser/organiser-page.js")).OrganiserPage,
 }));
 const NewEventPage = lazy(async () => ({
-  default: (await import("./features/organiser/new-event-page.js")).NewEventPage,
+  default: (await import("./features/organiser/events/new-event-page.js")).NewEventPage,
 }));
 const EditDraftPage = lazy(async () => ({
-  default: (await import("./features/organiser/new-event-page.js")).EditDraftPage,
+  default: (await import("./features/organiser/events/new-event-page.js")).EditDraftPage,
 }));
 const DashboardPage = lazy(async () => ({
-  default: (await import("./features/organiser/dashboard-page.js")).DashboardPage,
+  default: (await import("./features/organiser/sale/dashboard-page.js")).DashboardPage,
 }));
 const ChannelsPage = lazy(async () => ({
-  default: (await import("./features/organiser/channels-page.js")).ChannelsPage,
+  default: (await import("./features/organiser/channels/channels-page.js")).ChannelsPage,
 }));
-const BlocksPage = lazy(async () => ({ default: (await import("./features/organiser/blocks-page.js")).BlocksPage }));
+const BlocksPage = lazy(async () => ({
+  default: (await import("./features/organiser/seats/blocks-page.js")).BlocksPage,
+}));
 const OrderSearchPage = lazy(async () => ({
-  default: (await import("./features/organiser/order-search-page.js")).OrderSearchPage,
+  default: (await import("./features/organiser/orders/order-search-page.js")).OrderSearchPage,
 }));
-const OrderPage = lazy(async () => ({ default: (await import("./features/organiser/order-page.js")).OrderPage }));
+const OrderPage = lazy(async () => ({
+  default: (await import("./features/organiser/orders/order-page.js")).OrderPage,
+}));
+const DisputePage = lazy(async () => ({
+  default: (await import("./features/organiser/orders/dispute-page.js")).DisputePage,
+}));
 
 export function App() {
   const [page] = useLocation();
@@ -70,6 +77,9 @@ export function App() {
             <Route path="/organiser/orders" component={OrderSearchPage} />
             <Route path="/organiser/orders/:checkoutId">
               {({ checkoutId }) => <OrderPage checkoutId={checkoutId} />}
+            </Route>
+            <Route path="/organiser/orders/:checkoutId/disputes/:disputeId">
+              {({ checkoutId, disputeId }) => <DisputePage checkoutId={checkoutId} disputeId={disputeId} />}
             </Route>
             <Route component={NotFound} />
           </Switch>

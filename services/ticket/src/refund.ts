@@ -9,7 +9,7 @@ import {
   withReservation,
 } from "./refunds.js";
 import type { TicketChange, TicketStore } from "./store.js";
-import { type StripesWord, voidByStripe, withStripesWord } from "./stripes-word.js";
+import { type StripesWord, voidByStripe, withAnswer, withStripesWord } from "./stripes-word.js";
 import { isDisputed, isText, type Order, type Refund, ticketIdFor, voidedSeatIds } from "./tickets.js";
 
 export interface VoidWish {
@@ -110,6 +110,21 @@ export async function recordPayment(
 ): Promise<{ readonly order: Order; readonly voidSeatIds: string[] }> {
   const order = await changed(store, checkoutId, nowMs, (before) => ({ order: withStripesWord(before, word, nowMs) }));
   return { order, voidSeatIds: voidByStripe(order) };
+}
+
+/** Somebody has answered the bank. Refusals: ORDER_NOT_FOUND, DISPUTE_NOT_FOUND, REQUEST_INVALID. */
+export async function recordAnswer(
+  store: TicketStore,
+  wish: { readonly checkoutId: string; readonly disputeId: string; readonly answeredBy: string },
+  nowMs: number,
+): Promise<Order> {
+  const { checkoutId, disputeId, answeredBy } = wish;
+  if (answeredBy === "" || !isText(answeredBy, 200)) throw new DomainError("REQUEST_INVALID", "Say who answered it.");
+  return await changed(store, checkoutId, nowMs, (before) => {
+    const order = withAnswer(before, disputeId, answeredBy, nowMs);
+    if (!order) throw new DomainError("DISPUTE_NOT_FOUND", "The order has no dispute with this id.");
+    return { order };
+  });
 }
 
 /** Decides on the order as it is, and again when it has changed meanwhile; its tickets follow it in the same write. */

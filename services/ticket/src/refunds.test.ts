@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type RefundWish, withClosed, withoutReservation, withPaid, withReservation } from "./refunds.js";
-import { type StripesWord, withStripesWord } from "./stripes-word.js";
+import { type StripesWord, withAnswer, withStripesWord } from "./stripes-word.js";
 import {
   amountClosed,
   amountFailed,
@@ -249,6 +249,31 @@ describe("what Stripe says", () => {
     expect(withoutReservation(pending, "re_1", 50)).toBe(pending);
   });
 
+  it("of money given back there and taken back before a ticket was void: nothing has happened", () => {
+    const pending = said(orderOf(100, 100), "re_1", "pending", { amount: 120 });
+    expect(left(pending)).not.toEqual([100, 100]);
+    const never = said(pending, "re_1", "canceled");
+    expect([never.refunds, left(never), amountFailed(never), statusOf(never)]).toEqual([
+      [],
+      [100, 100],
+      0,
+      "completed",
+    ]);
+    // Told again, or only afterwards.
+    expect(said(never, "re_1", "canceled", { amount: 120 })).toBe(never);
+    // The bank is another matter: whoever gave the money back there wants the buyer to have it.
+    expect(amountFailed(said(pending, "re_1", "failed"))).toBe(120);
+    // Its tickets are sold again by then, so the money is owed.
+    const all = said(orderOf(100), "re_1", "succeeded", { amount: 100 });
+    expect(amountFailed(said(all, "re_1", "canceled"))).toBe(100);
+  });
+
+  it("of what was to pay a failed one, taken back: that one is owed again", () => {
+    const failed = said(given(orderOf(100, 50), "r1", { seatIds: ["S1"] }), "r1", "failed");
+    const never = said(said(failed, "re_1", "pending", { amount: 100 }), "re_1", "canceled");
+    expect([never.refunds.length, refundIn(never, "r1").state, amountFailed(never)]).toEqual([1, "failed", 100]);
+  });
+
   it("of exactly what is owed, given there, pays it", () => {
     const failed = said(given(orderOf(100, 50), "r1", { seatIds: ["S1"] }), "r1", "failed");
     const settled = said(failed, "re_1", "succeeded", { amount: 100 });
@@ -263,6 +288,18 @@ describe("what Stripe says", () => {
     expect(said(orderOf(100), "rfd_1", "failed", { amount: 100 }).refunds).toEqual([]);
     const told = withPaid(lost, { refundId: "rfd_1", seatIds: ["S1"], amount: 100 }, 50);
     expect(told.ok && refundIn(told.order, "rfd_1")).toMatchObject({ kind: "return", seatIds: ["S1"], amount: 100 });
+  });
+
+  it("of a dispute that was answered keeps who did, until the bank asks again", () => {
+    const inquiry = withAnswer(disputed(orderOf(100), "warning_needs_response"), "dp_1", "acc_org", 45);
+    if (!inquiry) throw new Error("it is there");
+    expect(withAnswer(inquiry, "dp_1", "acc_other", 46)).toBe(inquiry);
+    expect(withAnswer(inquiry, "dp_2", "acc_org", 46)).toBeUndefined();
+    const reviewed = disputed(inquiry, "warning_under_review");
+    expect(reviewed.disputes).toMatchObject([
+      { status: "warning_under_review", answeredAtMs: 45, answeredBy: "acc_org" },
+    ]);
+    expect(disputed(reviewed, "needs_response").disputes[0]?.answeredAtMs).toBeUndefined();
   });
 
   it("of a dispute: a flag while it is open, and once it is lost the money, and the tickets if that was all", () => {

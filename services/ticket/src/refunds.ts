@@ -132,13 +132,17 @@ export function withoutReservation(order: Order, refundId: string, nowMs: number
   if (dropped?.state !== "pending" || dropped.kind === "outside") return order;
   const refunds = order.refunds
     .filter((refund) => refund !== dropped)
-    .map((refund) =>
-      refund.replacedBy === refundId
-        ? { ...refund, state: "failed" as const, replacedBy: undefined, atMs: nowMs }
-        : refund,
-    );
+    .map((refund) => (refund.replacedBy === refundId ? owedAgain(refund, nowMs) : refund));
   return { ...order, refunds };
 }
+
+/** One that had failed, once the refund that was to pay it is none. */
+export const owedAgain = (refund: Refund, nowMs: number): Refund => ({
+  ...refund,
+  state: "failed",
+  replacedBy: undefined,
+  atMs: nowMs,
+});
 
 /** The order once a refund's money is back: its tickets are void. Unchanged when that is known already. */
 export function withPaid(

@@ -2,7 +2,16 @@
 import { DomainError } from "@onsale/kit/errors";
 import { pageFrom, programs, readPage } from "./pages.js";
 import type { StoredOrder, TicketStore } from "./store.js";
-import { type Order, type OrderStatus, type Refund, type RefundState, statusOf } from "./tickets.js";
+import {
+  type Dispute,
+  disputeOrderMs,
+  isOpen,
+  type Order,
+  type OrderStatus,
+  type Refund,
+  type RefundState,
+  statusOf,
+} from "./tickets.js";
 
 export interface SearchWish {
   /** None: of all events. */
@@ -94,6 +103,33 @@ export async function listRefunds(
     entries: entries.flatMap((order) => order.refunds.filter(fits).map((refund) => ({ order, refund }))),
     nextCursor,
   };
+}
+
+export interface DisputeList {
+  readonly decided: boolean;
+  readonly eventIds: readonly string[];
+  readonly cursor: string;
+  readonly limit: number;
+}
+
+/** Open disputes, the first that wants an answer first; or decided ones, oldest first. A page is of orders. Refusal: REQUEST_INVALID. */
+export async function listDisputes(
+  store: TicketStore,
+  { decided, eventIds, cursor, limit }: DisputeList,
+): Promise<{
+  readonly entries: readonly { readonly order: Order; readonly dispute: Dispute }[];
+  readonly nextCursor: string;
+}> {
+  checkEvents(eventIds);
+  const page = readPage(cursor, limit, programs);
+  const wanted = ({ disputes }: Order) =>
+    disputes.filter((dispute) => isOpen(dispute) !== decided).sort((a, b) => disputeOrderMs(a) - disputeOrderMs(b));
+  const found = await store.ordersWithDisputes({ decided, eventIds, page });
+  const { entries, nextCursor } = pageFrom(found, page.limit, (order) => {
+    const [first] = wanted(order);
+    return { atMs: first ? disputeOrderMs(first) : 0, id: order.checkoutId };
+  });
+  return { entries: entries.flatMap((order) => wanted(order).map((dispute) => ({ order, dispute }))), nextCursor };
 }
 
 export interface ChangeList {

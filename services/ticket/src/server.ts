@@ -1,8 +1,9 @@
 // The ticket service's gRPC methods: decode, call the use case, encode.
 import { DomainError } from "@onsale/kit/errors";
-import type { ServiceHandlers } from "@onsale/kit/grpc";
+import type { ServiceHandlers } from "@onsale/kit/grpc-server";
 import type { KeyRing } from "@onsale/kit/signing-keys";
 import {
+  type OrderDispute,
   Order as OrderMessage,
   type OrderRefund,
   OrderStatus,
@@ -14,13 +15,14 @@ import {
 } from "@onsale/proto/ticket/v1/ticket";
 import { endCheckout, type IssueParts, issueTickets } from "./issue.js";
 import { pageFrom, readPage } from "./pages.js";
-import { closeRefund, dropRefund, recordPayment, reserveRefund, voidTickets } from "./refund.js";
+import { closeRefund, dropRefund, recordAnswer, recordPayment, reserveRefund, voidTickets } from "./refund.js";
 import { createSales } from "./sales.js";
-import { listChangedOrders, listRefunds, searchOrders } from "./search.js";
+import { listChangedOrders, listDisputes, listRefunds, searchOrders } from "./search.js";
 import {
   amountClosed,
   amountFailed,
   amountRefunded,
+  type Dispute,
   leftOf,
   type Order,
   type OrderStatus as OrderStatusName,
@@ -84,6 +86,17 @@ export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers
         throw new DomainError("REQUEST_INVALID", `Ask for ${mostAtOnce} orders at most.`);
       return { orders: (await store.ordersWith(checkoutIds)).map(toOrderMessage) };
     },
+    async findTickets({ checkoutIds }) {
+      if (checkoutIds.length > mostAtOnce)
+        throw new DomainError("REQUEST_INVALID", `Ask for the tickets of ${mostAtOnce} checkouts at most.`);
+      const found = await store.ticketsWith(checkoutIds);
+      return {
+        tickets: found.map(({ ticketId, checkoutId, seat: { seatId, amount }, currency, voidedAtMs }) => ({
+          ...{ ticketId, checkoutId, seatId, amount, currency },
+          status: voidedAtMs === undefined ? TicketStatus.VALID : TicketStatus.VOID,
+        })),
+      };
+    },
     async searchOrders({ status, ...wish }) {
       const { entries, nextCursor } = await searchOrders(store, { ...wish, status: statusNamed[status] });
       return { orders: entries.map(toOrderMessage), nextCursor };
@@ -97,8 +110,10 @@ export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers
       await dropRefund(store, wish, now());
       return {};
     },
-    async recordPayment(said) {
-      const { order, voidSeatIds } = await recordPayment(store, said, now());
+    async recordPayment({ checkoutId, refunds, disputes }) {
+      // Who answered, Stripe does not know.
+      const said = disputes.map(({ answeredAtMs: _, answeredBy: _by, ...dispute }) => dispute);
+      const { order, voidSeatIds } = await recordPayment(store, { checkoutId, refunds, disputes: said }, now());
       return { order: toOrderMessage(order), voidSeatIds };
     },
     closeRefund: async (wish) => ({ order: toOrderMessage(await closeRefund(store, wish, now())) }),
@@ -115,6 +130,17 @@ export function ticketHandlers({ keys, ...parts }: ServerParts): ServiceHandlers
         nextCursor,
       };
     },
+    async listDisputes(wish) {
+      const { entries, nextCursor } = await listDisputes(store, wish);
+      return {
+        disputes: entries.map(({ order: { checkoutId, userId, event, currency }, dispute }) => ({
+          ...{ checkoutId, userId, event, currency },
+          dispute: toDisputeMessage(dispute),
+        })),
+        nextCursor,
+      };
+    },
+    recordDisputeAnswer: async (wish) => ({ order: toOrderMessage(await recordAnswer(store, wish, now())) }),
     async endCheckout(wish) {
       const order = await endCheckout(store, wish);
       return order ? { order: toOrderMessage(order) } : {};
@@ -204,9 +230,15 @@ function toOrderMessage(order: Order): OrderMessage {
     left: [...leftOf(order)].map(([seatId, amount]) => ({ seatId, amount })),
     amountFailed: amountFailed(order),
     amountClosed: amountClosed(order),
-    disputes: [...order.disputes],
+    disputes: order.disputes.map(toDisputeMessage),
   });
 }
+
+const toDisputeMessage = ({ answeredAtMs = 0, answeredBy = "", ...dispute }: Dispute): OrderDispute => ({
+  ...dispute,
+  answeredAtMs,
+  answeredBy,
+});
 
 function toRefundMessage({ insteadOf: _, ...refund }: Refund): OrderRefund {
   const { failureReason = "", replacedBy = "", closedBy = "", closedReason = "" } = refund;

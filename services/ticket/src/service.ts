@@ -1,5 +1,5 @@
 // The ticket service put together: configuration → store and keys → use cases → gRPC server.
-import { createGrpcServer } from "@onsale/kit/grpc";
+import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
 import { createSealer } from "@onsale/kit/sealed";
 import { createKeyRing } from "@onsale/kit/signing-keys";

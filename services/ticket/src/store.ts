@@ -4,7 +4,16 @@ import type { SigningKeyStore, StoredKey } from "@onsale/kit/signing-keys";
 import type { Collection, Filter } from "mongodb";
 import { type OldRefund, refundsFrom, type StoredRefund, storedRefund } from "./old-refunds.js";
 import type { PageWish, Position } from "./pages.js";
-import { type Dispute, type Order, type OrderStatus, orderStatuses, statusOf, type Ticket } from "./tickets.js";
+import {
+  type Dispute,
+  disputeOrderMs,
+  isOpen,
+  type Order,
+  type OrderStatus,
+  orderStatuses,
+  statusOf,
+  type Ticket,
+} from "./tickets.js";
 
 /** An order with the number of its changes so far: a change applies only to what it was decided on. */
 export interface StoredOrder extends Order {
@@ -48,10 +57,13 @@ export interface TicketStore {
     page: PageWish,
   ): Promise<readonly { readonly checkoutId: string; readonly issuedAtMs: number }[]>;
   ordersWith(checkoutIds: readonly string[]): Promise<readonly Order[]>;
+  ticketsWith(checkoutIds: readonly string[]): Promise<readonly Ticket[]>;
   /** An event's orders that were made or changed since then; all, with 0. In no order. */
   changedOrders(eventId: string, sinceMs: number): AsyncIterable<Order>;
   /** Orders by their oldest refund in this state, oldest first; one more than the limit. */
   ordersWithRefunds(wish: RefundSearch): Promise<readonly Order[]>;
+  /** Orders by the first of their disputes that are open, or decided; one more than the limit. */
+  ordersWithDisputes(wish: DisputeSearch): Promise<readonly Order[]>;
   /** Orders of all events by their last change, oldest first; one more than the limit. */
   ordersByChange(wish: ChangeSearch): Promise<readonly StoredOrder[]>;
   close(): Promise<void>;
@@ -75,6 +87,13 @@ export interface RefundSearch {
   readonly page: PageWish;
 }
 
+export interface DisputeSearch {
+  readonly decided: boolean;
+  /** None: of all events. */
+  readonly eventIds: readonly string[];
+  readonly page: PageWish;
+}
+
 export interface ChangeSearch {
   readonly sinceMs: number;
   /** 0: until now. */
@@ -88,6 +107,9 @@ interface Findable {
   /** Since when its oldest refund in that state is in it; none: not there. */
   pendingSinceMs?: number;
   failedSinceMs?: number;
+  /** The least `disputeOrderMs` of its open, or decided, disputes; none: not there. */
+  openDisputeMs?: number;
+  decidedDisputeMs?: number;
   /** By which rules this was reckoned. */
   rules: number;
 }
@@ -114,7 +136,7 @@ interface EndDocument {
 }
 
 /** To be raised when `findableOf` answers otherwise than before: stored orders are reckoned again then. */
-const currentRules = 2;
+const currentRules = 3;
 const endsKeptSeconds = 30 * 24 * 60 * 60;
 
 interface TicketDocument extends Omit<Ticket, "ticketId" | "voidedAtMs" | "disputed"> {
@@ -168,15 +190,10 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
         for (const [name, field] of [
           ["pending", "pendingSinceMs"],
           ["failed", "failedSinceMs"],
-        ] as const) {
-          // Few orders have such a refund: the others are not in these.
-          const options = { partialFilterExpression: { [field]: { $exists: true } } };
-          await orders.createIndex({ [field]: 1, _id: 1 }, { name: `by_${name}_refund`, ...options });
-          await orders.createIndex(
-            { "event.eventId": 1, [field]: 1, _id: 1 },
-            { name: `by_event_and_${name}_refund`, ...options },
-          );
-        }
+        ] as const)
+          await indexFew(orders, `${name}_refund`, field);
+        await indexFew(orders, "open_dispute", "openDisputeMs");
+        await indexFew(orders, "decided_dispute", "decidedDisputeMs");
         await ends.createIndex({ endedAt: 1 }, { name: "ends_go_away", expireAfterSeconds: endsKeptSeconds });
         await tickets.createIndex({ seatId: 1, eventId: 1, issuedAtMs: -1, checkoutId: -1 }, { name: "by_seat" });
         await makeFindable(orders);
@@ -306,6 +323,12 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
           .map(toOrder)
           .filter((order) => order !== undefined),
       ),
+    ticketsWith: (checkoutIds) =>
+      asked(async () =>
+        (await tickets.find({ checkoutId: { $in: [...checkoutIds] } }).toArray())
+          .map(toTicket)
+          .filter((ticket) => ticket !== undefined),
+      ),
     async *changedOrders(eventId, sinceMs) {
       const since = sinceMs > 0 ? { changedAtMs: { $gte: sinceMs } } : {};
       const found = orders.find({ "event.eventId": eventId, ...since }, { batchSize: 1_000 });
@@ -335,6 +358,21 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
           .toArray();
         return found.map(toOrder).filter((order) => order !== undefined);
       }),
+    ordersWithDisputes: ({ decided, eventIds, page: { after, limit } }) =>
+      asked(async () => {
+        const field = decided ? "decidedDisputeMs" : "openDisputeMs";
+        const filter: Filter<OrderDocument> = {
+          ...(eventIds.length === 0 ? {} : { "event.eventId": { $in: [...eventIds] } }),
+          [field]: { $exists: true, $gte: after?.atMs ?? 0 },
+          ...(after ? newerThan(after, field) : {}),
+        };
+        const found = await orders
+          .find(filter)
+          .sort({ [field]: 1, _id: 1 })
+          .limit(limit + 1)
+          .toArray();
+        return found.map(toOrder).filter((order) => order !== undefined);
+      }),
     ordersByChange: ({ sinceMs, beforeMs, page: { after, limit } }) =>
       asked(async () => {
         const found = await orders
@@ -351,6 +389,15 @@ export function openStore(settings: Pick<DatabaseSettings, "uri" | "database">):
   };
 }
 
+/** Few orders have this field: the others are not in its indexes. */
+async function indexFew(orders: Collection<OrderDocument>, name: string, field: FewHave): Promise<void> {
+  const options = { partialFilterExpression: { [field]: { $exists: true } } };
+  await orders.createIndex({ [field]: 1, _id: 1 }, { name: `by_${name}`, ...options });
+  await orders.createIndex({ "event.eventId": 1, [field]: 1, _id: 1 }, { name: `by_event_and_${name}`, ...options });
+}
+
+type FewHave = "pendingSinceMs" | "failedSinceMs" | "openDisputeMs" | "decidedDisputeMs";
+
 function findableOf(order: Order): Findable {
   const since = (state: "pending" | "failed") =>
     order.refunds.reduce<number | undefined>(
@@ -358,10 +405,18 @@ function findableOf(order: Order): Findable {
       undefined,
     );
   const [pendingSinceMs, failedSinceMs] = [since("pending"), since("failed")];
+  const first = (open: boolean) =>
+    order.disputes
+      .filter((dispute) => isOpen(dispute) === open)
+      .map(disputeOrderMs)
+      .sort((a, b) => a - b)[0];
+  const [openDisputeMs, decidedDisputeMs] = [first(true), first(false)];
   return {
     status: statusOf(order),
     ...(pendingSinceMs !== undefined && { pendingSinceMs }),
     ...(failedSinceMs !== undefined && { failedSinceMs }),
+    ...(openDisputeMs !== undefined && { openDisputeMs }),
+    ...(decidedDisputeMs !== undefined && { decidedDisputeMs }),
     rules: currentRules,
   };
 }
@@ -390,7 +445,7 @@ const olderThan = ({ atMs, id }: Position, field: "issuedAtMs" | "createdAtMs") 
   $or: [{ [field]: { $lt: atMs } }, { [field]: atMs, _id: { $lt: id } }],
 });
 
-const newerThan = ({ atMs, id }: Position, field: "changedAtMs" | "pendingSinceMs" | "failedSinceMs") => ({
+const newerThan = ({ atMs, id }: Position, field: "changedAtMs" | FewHave) => ({
   $or: [{ [field]: { $gt: atMs } }, { [field]: atMs, _id: { $gt: id } }],
 });
 
@@ -403,6 +458,8 @@ function toOrder(document: OrderDocument | EndDocument | null): StoredOrder | un
     rules: _r,
     pendingSinceMs: _p,
     failedSinceMs: _f,
+    openDisputeMs: _o,
+    decidedDisputeMs: _d,
     refunds,
     disputes = [],
     ...rest

@@ -1,6 +1,6 @@
 // What Stripe says of an order's money, taken over: refunds made there, refunds that the bank sent back, disputes.
 import { allocation } from "./allocation.js";
-import { paid, replaced, withChanged } from "./refunds.js";
+import { owedAgain, paid, replaced, withChanged } from "./refunds.js";
 import { amountRefunded, type Dispute, type Order, type Refund, type RefundState, voidedSeatIds } from "./tickets.js";
 
 export interface StripeRefund {
@@ -50,6 +50,7 @@ function withStripeRefund(order: Order, said: StripeRefund, nowMs: number): Orde
   if (state === undefined || said.amount <= 0) return order;
   const known = order.refunds.find(({ refundId }) => refundId === said.refundId);
   if (!known) return withOutside(order, said, state, nowMs);
+  if (said.status === "canceled" && neverMind(known)) return withoutOutside(order, known, nowMs);
   if (known.state === "pending" && state === "paid")
     return allBack(withChanged(order, paid(order, known, said.amount, nowMs)), known.refundId);
   // The tickets of a pending one become void here, too: whoever asked has given them back, and the money is owed.
@@ -60,8 +61,8 @@ function withStripeRefund(order: Order, said: StripeRefund, nowMs: number): Orde
 
 /** One that the order does not know: made at Stripe, or ours, and its trace was lost. */
 function withOutside(order: Order, said: StripeRefund, state: "pending" | "paid" | "failed", nowMs: number): Order {
-  // Ours that failed and that nobody knows was given up because it failed.
-  if (!said.outside && state === "failed") return order;
+  // Ours that failed and that nobody knows was given up because it failed; whoever cancels theirs wants nothing to have happened.
+  if (state === "failed" && (!said.outside || said.status === "canceled")) return order;
   // Who gives exactly what is owed pays what is owed.
   const owed = order.refunds.find((one) => one.state === "failed" && one.amount === said.amount);
   const pays = state === "failed" ? undefined : owed;
@@ -84,6 +85,18 @@ function withOutside(order: Order, said: StripeRefund, state: "pending" | "paid"
   const before = pays ? replaced(order, pays, refundId, nowMs) : order;
   const after = { ...before, refunds: [...before.refunds, refund] };
   return state === "paid" ? allBack(after, refundId) : after;
+}
+
+/** Begun at Stripe and taken back there, before a ticket was void by it: nobody is owed anything. */
+const neverMind = ({ kind, state, seatIds }: Refund): boolean =>
+  kind === "outside" && (state === "pending" || state === "paid") && seatIds.length === 0;
+
+/** What it was to pay is owed again. */
+function withoutOutside(order: Order, cancelled: Refund, nowMs: number): Order {
+  const refunds = order.refunds
+    .filter((refund) => refund !== cancelled)
+    .map((refund) => (refund.replacedBy === cancelled.refundId ? owedAgain(refund, nowMs) : refund));
+  return { ...order, refunds };
 }
 
 /** Money that went back at Stripe, or by the bank, takes the tickets with it when it was the last of the order's. */
@@ -112,10 +125,25 @@ function withDispute(order: Order, said: Dispute, nowMs: number): Order {
   const stage = stageOf(said.status);
   if (stage < 0 || (known && (stage < stageOf(known.status) || isSame(known, said) || isDecided(known)))) return order;
   const disputes = known
-    ? order.disputes.map((dispute) => (dispute === known ? said : dispute))
+    ? order.disputes.map((dispute) => (dispute === known ? { ...said, ...answerOf(known, said) } : dispute))
     : [...order.disputes, said];
   const told = { ...order, disputes };
   return said.status === "lost" ? withLost(told, said, nowMs) : told;
+}
+
+/** What Stripe does not know of a dispute. An inquiry that became a chargeback wants another answer. */
+function answerOf(known: Dispute, said: Dispute): Pick<Dispute, "answeredAtMs" | "answeredBy"> {
+  const { status, answeredAtMs, answeredBy } = known;
+  const asksAgain = said.status === "needs_response" && status !== said.status;
+  return answeredAtMs === undefined || asksAgain ? {} : { answeredAtMs, answeredBy };
+}
+
+/** The order once somebody has answered the bank; the first who is told stands. Undefined: it has no such dispute. */
+export function withAnswer(order: Order, disputeId: string, answeredBy: string, nowMs: number): Order | undefined {
+  const known = order.disputes.find((dispute) => dispute.disputeId === disputeId);
+  if (!known || known.answeredAtMs !== undefined) return known && order;
+  const answered = { ...known, answeredAtMs: nowMs, answeredBy };
+  return { ...order, disputes: order.disputes.map((dispute) => (dispute === known ? answered : dispute)) };
 }
 
 const isDecided = ({ status }: Dispute): boolean => stageOf(status) === stages.length - 1;

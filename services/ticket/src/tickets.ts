@@ -72,6 +72,9 @@ export interface Dispute {
   readonly createdAtMs: number;
   /** 0: none. */
   readonly evidenceDueMs: number;
+  /** When somebody sent an answer to the bank through us, and which account: Stripe knows neither. */
+  readonly answeredAtMs?: number | undefined;
+  readonly answeredBy?: string | undefined;
 }
 
 export const orderStatuses = ["completed", "partially_refunded", "refunded", "voided"] as const;
@@ -221,5 +224,10 @@ export function statusOf(order: Order): OrderStatus {
 const openDisputes = ["needs_response", "under_review", "warning_needs_response", "warning_under_review"];
 
 /** The bank has not decided yet. */
-export const isDisputed = ({ disputes }: Order): boolean =>
-  disputes.some(({ status }) => openDisputes.includes(status));
+export const isOpen = ({ status }: Dispute): boolean => openDisputes.includes(status);
+
+export const isDisputed = ({ disputes }: Order): boolean => disputes.some(isOpen);
+
+/** By what disputes are listed: open ones by the time until which an answer is taken, decided ones by their beginning. */
+export const disputeOrderMs = (dispute: Dispute): number =>
+  (isOpen(dispute) && dispute.evidenceDueMs) || dispute.createdAtMs;

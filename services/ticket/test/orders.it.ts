@@ -1,6 +1,6 @@
 // Orders as those see them who look after them: found by whatever is known, summed up, and given back without doubles.
 import { randomUUID } from "node:crypto";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { createContext } from "@onsale/kit/process";
 import {
   type IssueTicketsRequest,

@@ -1,6 +1,6 @@
 // Refunds over gRPC on the real store: what is raced for, what Stripe says, what waits for somebody, and ends that exclude orders.
 import { randomUUID } from "node:crypto";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { createContext } from "@onsale/kit/process";
 import {
   OrderStatus,
@@ -265,6 +265,7 @@ describe("what Stripe says", () => {
       reason: "fraudulent",
       createdAtMs: nowMs,
       evidenceDueMs: nowMs + 9,
+      ...{ answeredAtMs: 0, answeredBy: "" },
     };
     const flags = async () => (await ticketsOf(userId)).map(({ disputed }) => disputed);
     await record(checkoutId, [], { disputes: [{ ...dispute, status: "needs_response" }] });
@@ -274,6 +275,51 @@ describe("what Stripe says", () => {
     expect(lost.voidSeatIds).toEqual(["S2"]);
     expect(lost.order).toMatchObject({ status: OrderStatus.REFUNDED });
     expect(await flags()).toEqual([false, false]);
+  });
+});
+
+describe("disputes", () => {
+  it("are listed while they are open, the first that wants an answer first, and then among the decided", async () => {
+    const eventId = newId("evt");
+    const [one, two, three] = [await buy(1, eventId), await buy(1, eventId, 2), await buy(1, eventId, 3)];
+    const dispute = (disputeId: string, status: string, evidenceDueMs: number) => ({
+      ...{ disputeId, status, evidenceDueMs, amount: 4950, reason: "fraudulent", createdAtMs: nowMs },
+      ...{ answeredAtMs: 0, answeredBy: "" },
+    });
+    const due = nowMs + 1_000_000;
+    await record(one.checkoutId, [], { disputes: [dispute("dp_late", "needs_response", due + 9)] });
+    await record(two.checkoutId, [], { disputes: [dispute("dp_soon", "needs_response", due)] });
+    await record(three.checkoutId, [], { disputes: [dispute("dp_won", "won", due - 9)] });
+    const list = (over = {}) =>
+      tickets.listDisputes({ decided: false, cursor: "", limit: 0, eventIds: [eventId], ...over });
+    const ids = async (over = {}) => (await list(over)).disputes.map((one) => one.dispute?.disputeId);
+    expect(await ids()).toEqual(["dp_soon", "dp_late"]);
+    expect(await ids({ decided: true })).toEqual(["dp_won"]);
+    expect(await ids({ eventIds: [newId("evt")] })).toEqual([]);
+    expect(await ids({ eventIds: [] })).toEqual(expect.arrayContaining(["dp_soon", "dp_late"]));
+    const page = await list({ limit: 1 });
+    expect(page.disputes).toMatchObject([
+      { checkoutId: two.checkoutId, userId: two.userId, event: { eventId }, currency: "EUR" },
+    ]);
+    expect(await ids({ limit: 1, cursor: page.nextCursor })).toEqual(["dp_late"]);
+
+    const answer = { checkoutId: two.checkoutId, disputeId: "dp_soon", answeredBy: "acc_org" };
+    const { order } = await tickets.recordDisputeAnswer(answer);
+    expect(order?.disputes).toMatchObject([{ answeredBy: "acc_org", answeredAtMs: nowMs }]);
+    nowMs += 10;
+    expect((await tickets.recordDisputeAnswer({ ...answer, answeredBy: "acc_other" })).order).toEqual(order);
+    await expect(tickets.recordDisputeAnswer({ ...answer, disputeId: "dp_none" })).rejects.toMatchObject({
+      code: "DISPUTE_NOT_FOUND",
+    });
+    await expect(tickets.recordDisputeAnswer({ ...answer, answeredBy: "" })).rejects.toMatchObject({
+      code: "REQUEST_INVALID",
+    });
+    // Stripe's word comes later, and does not know who it was.
+    const after = await record(two.checkoutId, [], { disputes: [dispute("dp_soon", "under_review", due)] });
+    expect(after.order?.disputes).toMatchObject([{ status: "under_review", answeredBy: "acc_org" }]);
+    await record(two.checkoutId, [], { disputes: [dispute("dp_soon", "won", due)] });
+    expect(await ids()).toEqual(["dp_late"]);
+    expect((await ids({ decided: true })).sort()).toEqual(["dp_soon", "dp_won"]);
   });
 });
 
@@ -301,6 +347,25 @@ describe("refunds that are under way", () => {
   });
 });
 
+it("finds the tickets of some checkouts, as they are themselves", async () => {
+  const [one, other] = [await buy(2), await buy(1)];
+  await giveBack(one.checkoutId, newId("rfd"), { seatIds: ["S1"] });
+  const found = await tickets.findTickets({ checkoutIds: [one.checkoutId, other.checkoutId, "chk_unheard_of"] });
+  const told = found.tickets.map((ticket) => [ticket.checkoutId, ticket.seatId, ticket.status, ticket.amount]);
+  expect(told.toSorted()).toEqual(
+    [
+      [one.checkoutId, "S1", TicketStatus.VOID, 4_950],
+      [one.checkoutId, "S2", TicketStatus.VALID, 4_950],
+      [other.checkoutId, "S1", TicketStatus.VALID, 4_950],
+    ].toSorted(),
+  );
+  expect(found.tickets.map(({ ticketId }) => ticketId).toSorted()).toEqual(
+    [...one.ticketIds, ...other.ticketIds].toSorted(),
+  );
+  const many = Array.from({ length: 501 }, (_, at) => `chk_${at}`);
+  await expect(tickets.findTickets({ checkoutIds: many })).rejects.toMatchObject({ code: "REQUEST_INVALID" });
+});
+
 describe("an end", () => {
   it("keeps an order from ever being issued, and is never an order", async () => {
     const bought = purchaseOf(newId("chk"), 1);
@@ -312,6 +377,7 @@ describe("an end", () => {
     await expect(reserve(bought.checkoutId, "rfd_1")).rejects.toMatchObject({ code: "ORDER_NOT_FOUND" });
     expect(await ticketsOf(bought.userId)).toEqual([]);
     expect((await tickets.findOrders({ checkoutIds: [bought.checkoutId] })).orders).toEqual([]);
+    expect(await tickets.findTickets({ checkoutIds: [bought.checkoutId] })).toEqual({ tickets: [] });
     const searched = await tickets.searchOrders({
       eventIds: [],
       status: OrderStatus.UNSPECIFIED,

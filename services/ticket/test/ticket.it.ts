@@ -1,6 +1,6 @@
 // The whole ticket service over gRPC, against a real MongoDB-protocol server.
 import { randomUUID } from "node:crypto";
-import { connect } from "@onsale/kit/grpc";
+import { connect } from "@onsale/kit/grpc-client";
 import { createContext } from "@onsale/kit/process";
 import {
   type IssueTicketsRequest,

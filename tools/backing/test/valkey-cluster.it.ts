@@ -8,12 +8,13 @@ import { join } from "node:path";
 import { createServer, type Server } from "node:tls";
 import { promisify } from "node:util";
 import { createLogger } from "@onsale/kit/log";
-import { openRedis, openRedisServers } from "@onsale/kit/redis";
+import { openRedis } from "@onsale/kit/redis";
+import { openRedisServers } from "@onsale/kit/redis-servers";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openAttemptCounters } from "../../../services/account/src/valkey.js";
-import { createIdempotency } from "../../../services/gateway/src/idempotency.js";
-import { createRateLimits } from "../../../services/gateway/src/rate-limit.js";
-import { connectValkey, createAnswerStore, type Valkey } from "../../../services/gateway/src/valkey.js";
+import { connectValkey, createAnswerStore, type Valkey } from "../../../services/gateway/src/clients/valkey.js";
+import { createIdempotency } from "../../../services/gateway/src/http/idempotency.js";
+import { createRateLimits } from "../../../services/gateway/src/http/rate-limit.js";
 import { createSharedSlots } from "../../../services/payment/src/valkey.js";
 import { startValkeyCluster, type ValkeyCluster } from "../src/valkey-cluster.js";
 

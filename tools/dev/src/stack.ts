@@ -14,7 +14,7 @@ const programs = {
   storefront: "services/storefront",
   gateway: "services/gateway",
   worker: "workflows",
-  codec: "workflows",
+  codec: "services/codec",
   ticket: "services/ticket",
   payment: "services/payment",
   inventory: "services/inventory",
@@ -212,7 +212,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 function mainOf(name: ProcessName): string {
-  return join(root, programs[name], "dist", name === "codec" ? "codec-server.js" : "main.js");
+  return join(root, programs[name], "dist/main.js");
 }
 
 async function portsFor<Name extends string>(names: readonly Name[]): Promise<Record<Name, number>> {

@@ -2,25 +2,21 @@
 import { newId as kitId } from "@onsale/kit/ids";
 import { listenOn, splitAddress } from "@onsale/kit/lifecycle";
 import type { ContextOf, RunningService } from "@onsale/kit/process";
+import { Bank } from "./bank.js";
 import { createBooks, type Entry } from "./books.js";
 import { chanceFrom } from "./chance.js";
-import { longestTimerMs, type stripeSimSettings } from "./config.js";
+import type { stripeSimSettings } from "./config.js";
 import { createRequestLog } from "./control.js";
 import { lockDirectory } from "./data-lock.js";
-import { decideNamed, disputeAsItsCardSays, disputePayment, settleDispute } from "./dispute-desk.js";
-import { type Draft, openDraft } from "./drafts.js";
-import { createFaultPlan, type Faults, noFaults } from "./faults.js";
-import { keptMilliseconds } from "./idempotency.js";
+import { decideNamed, disputePayment } from "./dispute-desk.js";
+import { openDraft } from "./drafts.js";
+import { createFaultPlan } from "./faults.js";
 import { type Journal, openJournal } from "./journal.js";
 import { createRenderer } from "./objects.js";
-import { authenticate, type BankTimes, type Call, type Done, settle, tellRefundNamed } from "./payment-desk.js";
+import { type BankTimes, type Call, tellRefundNamed } from "./payment-desk.js";
 import { createRateLimits } from "./rate-limits.js";
 import { createSimServer } from "./server.js";
 import { createCourier } from "./webhooks.js";
-
-const sweepEveryMs = 10 * 60 * 1000;
-/** Stripe lists events of the last thirty days. */
-const eventsKeptSeconds = 30 * 24 * 60 * 60;
 
 export async function startStripeSim(context: ContextOf<typeof stripeSimSettings>): Promise<RunningService> {
   const { config, log, metrics, lifecycle } = context;
@@ -71,48 +67,10 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
     metrics,
   });
 
-  async function commit(entry: Entry, events: Draft["events"], faults: Faults["webhooks"]): Promise<void> {
-    const deliveries = courier.plan(events, faults, clock());
-    await write(deliveries.length === 0 ? entry : { ...entry, put: { ...entry.put, deliveries } });
-    courier.send(deliveries);
-    setClocks(entry.put ?? {});
-  }
-
-  const settlements = new Set<NodeJS.Timeout>();
-  function settleLater(at: number | undefined, id: string, act: (call: Call) => Done | undefined): void {
-    if (at === undefined) return;
-    const timer = setTimeout(
-      () => {
-        settlements.delete(timer);
-        const call = callOfNobody();
-        if (act(call) === undefined) return;
-        commit(call.draft.entry(), call.draft.events, noFaults.webhooks).catch((err: unknown) =>
-          log.error({ err, id }, "the bank's word did not come; it will at the next start"),
-        );
-      },
-      Math.min(longestTimerMs, Math.max(0, at - clock())),
-    );
-    settlements.add(timer);
-  }
-
-  /** For every row that the bank has still something to say about. */
-  function setClocks({ refunds = [], charges = [], disputes = [] }: NonNullable<Entry["put"]>): void {
-    for (const { id, settlesAt } of refunds) settleLater(settlesAt, id, (call) => settle(call, id));
-    for (const { id, disputeAt } of charges) settleLater(disputeAt, id, (call) => disputeAsItsCardSays(call, id));
-    for (const { id, actsAt } of disputes) settleLater(actsAt, id, (call) => settleDispute(call, id, actsAt!));
-  }
-
-  async function byBank(say: (call: Call) => Done): Promise<object> {
-    const call = callOfNobody();
-    const { object } = say(call);
-    await commit(call.draft.entry(), call.draft.events, noFaults.webhooks);
-    return object;
-  }
-
-  function callOfNobody(): Call {
+  const newCall = (request?: Parameters<typeof openDraft>[0]["request"]): Call => {
     const now = clock();
     return {
-      draft: openDraft({ books, renderer, newId, now, request: undefined }),
+      draft: openDraft({ books, renderer, newId, now, request }),
       books,
       renderer,
       now,
@@ -120,36 +78,9 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
       searchLagMs: config.SIM_SEARCH_LAG_MS,
       times,
     };
-  }
+  };
 
-  async function approve(paymentId: string, outcome: "approve" | "fail"): Promise<object | undefined> {
-    const payment = books.tables.payments.get(paymentId);
-    if (payment?.action === undefined) return undefined;
-    const call = callOfNobody();
-    authenticate(call, payment, outcome);
-    await commit(call.draft.entry(), call.draft.events, noFaults.webhooks);
-    return renderer.byId(paymentId, call.draft);
-  }
-
-  async function resend(eventId: string): Promise<object | undefined> {
-    const event = books.tables.events.get(eventId);
-    if (event === undefined) return undefined;
-    const [delivery] = courier.plan([event], noFaults.webhooks, clock());
-    if (delivery === undefined) return undefined;
-    await write({ put: { deliveries: [delivery] } });
-    courier.send([delivery]);
-    return delivery;
-  }
-
-  function sweep(): void {
-    const now = clock();
-    const keys = [...books.tables.keys.values()].filter(({ storedAt }) => now - storedAt >= keptMilliseconds);
-    const events = [...books.tables.events.values()].filter(({ created }) => now / 1000 - created > eventsKeptSeconds);
-    if (keys.length + events.length === 0) return;
-    write({ drop: { keys: keys.map(({ id }) => id), events: events.map(({ id }) => id) } }).catch((err: unknown) =>
-      log.error({ err }, "old keys and events could not be dropped"),
-    );
-  }
+  const bank = new Bank({ books, courier, newCall, write, clock, log });
 
   const server = createSimServer({
     books,
@@ -162,18 +93,17 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
           books,
           plan,
           requests,
-          authenticate: approve,
-          resend,
-          tellRefund: (id, word) => byBank((call) => tellRefundNamed(call, id, word)),
-          dispute: (paymentId, order) => byBank((call) => disputePayment(call, paymentId, order)),
-          decideDispute: (id, verdict) => byBank((call) => decideNamed(call, id, verdict)),
+          authenticate: (id, outcome) => bank.authenticate(id, outcome),
+          resend: (id) => bank.resend(id),
+          tellRefund: (id, word) => bank.say((call) => tellRefundNamed(call, id, word)),
+          dispute: (paymentId, order) => bank.say((call) => disputePayment(call, paymentId, order)),
+          decideDispute: (id, verdict) => bank.say((call) => decideNamed(call, id, verdict)),
         }
       : undefined,
     newId,
     clock,
-    searchLagMs: config.SIM_SEARCH_LAG_MS,
-    times,
-    commit,
+    newCall,
+    commit: (entry, events, faults) => bank.commit(entry, events, faults),
     durable: () => journal!.durable(),
     log,
     metrics,
@@ -193,19 +123,8 @@ export async function startStripeSim(context: ContextOf<typeof stripeSimSettings
   });
   lifecycle.onStop("journal", () => journal?.close());
 
-  sweep();
-  const sweeping = setInterval(sweep, sweepEveryMs);
-  courier.send(books.tables.deliveries.values());
-  setClocks({
-    refunds: [...books.tables.refunds.values()],
-    charges: [...books.tables.charges.values()],
-    disputes: [...books.tables.disputes.values()],
-  });
-  lifecycle.onStop("webhooks and clocks", async () => {
-    clearInterval(sweeping);
-    for (const timer of settlements) clearTimeout(timer);
-    await courier.stop();
-  });
+  bank.open();
+  lifecycle.onStop("webhooks and clocks", () => bank.close());
 
   const [host, wantedPort] = splitAddress(config.HTTP_LISTEN);
   await listenOn(server, host, wantedPort);

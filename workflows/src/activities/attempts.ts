@@ -1,6 +1,6 @@
 // One try of a step: its deadline, its sign of life, its time, and what a failure means to Temporal.
 import { DomainError, type RefusalCode } from "@onsale/kit/errors";
-import type { CallOptions } from "@onsale/kit/grpc";
+import type { CallOptions } from "@onsale/kit/grpc-client";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import { Context } from "@temporalio/activity";

@@ -1,5 +1,5 @@
 // The steps with whole events, through the inventory service's catalogue.
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import type { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
 import type { Steps } from "../steps.js";
 import type { Attempt } from "./attempts.js";

@@ -1,5 +1,5 @@
 // The step that looks for what belongs to nothing: claims, money, refunds and cancelled events that no workflow looks after.
-import type { CallOptions, ServiceClient } from "@onsale/kit/grpc";
+import type { CallOptions, ServiceClient } from "@onsale/kit/grpc-client";
 import { type CatalogServiceService, EventStatus } from "@onsale/proto/inventory/v1/catalog";
 import type { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { type PaymentServiceService, PaymentStatus } from "@onsale/proto/payment/v1/payment";

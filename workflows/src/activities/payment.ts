@@ -1,7 +1,7 @@
 // The steps at Stripe, through the payment service.
 
 import { DomainError } from "@onsale/kit/errors";
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import {
   DisputeStatus,
   type Payment,
@@ -112,7 +112,7 @@ export function paymentSteps(
                 const status = refundWords[refund.status];
                 return status === undefined ? [] : [{ ...refund, status }];
               }),
-              disputes: disputes.map((dispute): OrderDispute => dispute),
+              disputes: disputes.map((dispute): OrderDispute => ({ ...dispute, answeredAtMs: 0, answeredBy: "" })),
             },
             options,
           )
@@ -164,7 +164,7 @@ const refundWords: Readonly<Record<RefundStatus, string | undefined>> = {
 };
 
 /** Stripe's words. */
-const disputeWords: Readonly<Record<DisputeStatus, string>> = {
+export const disputeWords: Readonly<Record<DisputeStatus, string>> = {
   [DisputeStatus.UNSPECIFIED]: "unknown",
   [DisputeStatus.NEEDS_RESPONSE]: "needs_response",
   [DisputeStatus.UNDER_REVIEW]: "under_review",

@@ -1,5 +1,5 @@
 // The step that compares seats with claims, through the inventory service.
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import type { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import type { Steps } from "../steps.js";
 import type { Attempt } from "./attempts.js";

@@ -1,5 +1,5 @@
 // The steps with seats, through the inventory service.
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import type { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import type { SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 import type { CheckoutInput } from "../contract.js";

@@ -1,5 +1,5 @@
 // The activities: each step of a workflow as one gRPC call to the service that owns it, and nothing more.
-import type { ServiceClient } from "@onsale/kit/grpc";
+import type { ServiceClient } from "@onsale/kit/grpc-client";
 import type { Logger } from "@onsale/kit/log";
 import type { Metrics } from "@onsale/kit/metrics";
 import type { CatalogServiceService } from "@onsale/proto/inventory/v1/catalog";
@@ -9,6 +9,7 @@ import type { PaymentServiceService } from "@onsale/proto/payment/v1/payment";
 import type { TicketServiceService } from "@onsale/proto/ticket/v1/ticket";
 import type { Steps } from "../steps.js";
 import { createAttempts } from "./attempts.js";
+import { booksSteps } from "./books.js";
 import { eventSteps } from "./events.js";
 import { orphanSteps } from "./orphans.js";
 import { paymentSteps } from "./payment.js";
@@ -37,5 +38,6 @@ export function createActivities(dependencies: StepDependencies): Steps {
     ...reconcileSteps(dependencies.reconcile, attempts),
     ...ticketSteps(dependencies.ticket, dependencies.isWorkflowRunning, attempts),
     ...orphanSteps(dependencies, attempts),
+    ...booksSteps(dependencies, attempts),
   };
 }

@@ -1,6 +1,6 @@
 // The steps with orders and tickets, through the ticket service, and the look at other workflows.
 import { DomainError } from "@onsale/kit/errors";
-import type { CallOptions, ServiceClient } from "@onsale/kit/grpc";
+import type { CallOptions, ServiceClient } from "@onsale/kit/grpc-client";
 import {
   type Order,
   type OrderRefund,

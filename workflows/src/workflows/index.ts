@@ -2,6 +2,7 @@
 // biome-ignore-all lint/performance/noBarrelFile: Temporal's bundler wants one entry
 export { cancelEvent } from "./cancel-event.js";
 export { checkout } from "./checkout.js";
+export { closeBooks } from "./close-books.js";
 export { failedRefund } from "./failed-refund.js";
 export { findOrphans } from "./find-orphans.js";
 export { followPayment } from "./follow-payment.js";

@@ -19,6 +19,8 @@ const changed = defineSignal<[]>(disputeChangedSignal);
 const dayMs = 24 * 60 * 60 * 1000;
 /** From then on it counts as due: banks decide against whoever does not answer. */
 const urgentMs = 3 * dayMs;
+/** From then on somebody is woken for it. */
+const lastMs = dayMs;
 /** Its webhook may be lost. */
 const lookEveryMs = dayMs;
 
@@ -40,7 +42,8 @@ export async function openDispute(input: DisputeInput): Promise<void> {
     const left = evidenceDueMs - Date.now();
     const due = wanted && evidenceDueMs > 0 && left < urgentMs;
     const open = isDisputeOpen(status);
-    index({ eventId, accountId, status: due ? "dispute_due" : open ? "disputed" : `dispute_${status}` });
+    const found = due && left < lastMs ? "dispute_last_day" : due ? "dispute_due" : open ? "disputed" : undefined;
+    index({ eventId, accountId, status: found ?? `dispute_${status}` });
     setCurrentDetails(
       [
         `**${plain(status)}**: ${formatMoney(input)} of order \`${plain(checkoutId)}\` ${open ? "are disputed" : "were disputed"} at the buyer's bank (${plain(reason)})`,
@@ -56,8 +59,9 @@ export async function openDispute(input: DisputeInput): Promise<void> {
         .join("\n"),
     );
     if (!open) break;
-    const untilUrgentMs = wanted && evidenceDueMs > 0 && left > urgentMs ? left - urgentMs : lookEveryMs;
-    await condition(() => told, Math.max(Math.min(untilUrgentMs, lookEveryMs), 1_000), {
+    const changesIn = wanted && evidenceDueMs > 0 ? [urgentMs, lastMs].map((threshold) => left - threshold) : [];
+    const next = changesIn.filter((ms) => ms > 0);
+    await condition(() => told, Math.max(Math.min(...next, lookEveryMs), 1_000), {
       summary: "until Stripe says more",
     });
     told = false;

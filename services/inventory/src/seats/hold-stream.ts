@@ -1,6 +1,6 @@
 // Holds over streams: the use case of SeatService.Hold for gateways that keep lines open, a message for the calls of a moment.
-import type { CallContext } from "@onsale/kit/grpc";
-import type { StreamServer } from "@onsale/kit/grpc-stream";
+import type { CallContext } from "@onsale/kit/grpc-server";
+import type { StreamServer } from "@onsale/kit/grpc-stream-server";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
 
 /** Hold as the transport knows it, whichever way a request has come. */

@@ -1,7 +1,7 @@
 // The connections to Valkey's servers: every command about an event goes to the one that has it, and fails with a reason that people understand.
 import type { Logger } from "@onsale/kit/log";
-import { openRedisServers, type RedisServer, type RedisServers } from "@onsale/kit/redis";
 import { refusalTeller, serverRefusal, serverUnavailable } from "@onsale/kit/redis-refusals";
+import { openRedisServers, type RedisServer, type RedisServers } from "@onsale/kit/redis-servers";
 import type { ChainableCommander, Redis } from "ioredis";
 import { keysOf } from "./keys.js";
 import { type Generation, type Life, type Marker, readMarker } from "./marker.js";

@@ -1,5 +1,13 @@
 // A labelled input; what is wrong with it is said beside it, also to a screen reader.
-import { type InputHTMLAttributes, type ReactNode, type SelectHTMLAttributes, useEffect, useId, useRef } from "react";
+import {
+  type InputHTMLAttributes,
+  type ReactNode,
+  type SelectHTMLAttributes,
+  type TextareaHTMLAttributes,
+  useEffect,
+  useId,
+  useRef,
+} from "react";
 
 const box = "min-h-11 w-full rounded-lg border border-edge bg-paper px-3 py-2 text-ink placeholder:text-soft";
 
@@ -33,6 +41,28 @@ export function Field({
       {told ? (
         <p id={`${id}-told`} className={`mt-1 text-sm ${problem ? "text-accent" : "text-soft"}`}>
           {told}
+        </p>
+      ) : undefined}
+    </div>
+  );
+}
+
+/** For text of several lines. */
+export function Paragraphs({
+  label,
+  hint,
+  ...rest
+}: TextareaHTMLAttributes<HTMLTextAreaElement> & { label: string; hint?: string }) {
+  const id = useId();
+  return (
+    <div>
+      <label htmlFor={id} className="mb-1 block text-sm font-semibold">
+        {label}
+      </label>
+      <textarea id={id} className={box} rows={8} aria-describedby={hint ? `${id}-told` : undefined} {...rest} />
+      {hint ? (
+        <p id={`${id}-told`} className="mt-1 text-sm text-soft">
+          {hint}
         </p>
       ) : undefined}
     </div>

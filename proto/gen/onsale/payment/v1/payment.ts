@@ -427,6 +427,15 @@ export interface ListPaymentsResponse {
   nextCursor: string;
 }
 
+export interface FindPaymentsRequest {
+  /** At most 500. */
+  checkoutIds: string[];
+}
+
+export interface FindPaymentsResponse {
+  payments: ListedPayment[];
+}
+
 export interface ListedPayment {
   payment: Payment | undefined;
   userId: string;
@@ -2122,6 +2131,116 @@ export const ListPaymentsResponse: MessageFns<ListPaymentsResponse> = {
   },
 };
 
+function createBaseFindPaymentsRequest(): FindPaymentsRequest {
+  return { checkoutIds: [] };
+}
+
+export const FindPaymentsRequest: MessageFns<FindPaymentsRequest> = {
+  encode(message: FindPaymentsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.checkoutIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindPaymentsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindPaymentsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindPaymentsRequest>): FindPaymentsRequest {
+    return FindPaymentsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindPaymentsRequest>): FindPaymentsRequest {
+    const message = createBaseFindPaymentsRequest();
+    message.checkoutIds = object.checkoutIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFindPaymentsResponse(): FindPaymentsResponse {
+  return { payments: [] };
+}
+
+export const FindPaymentsResponse: MessageFns<FindPaymentsResponse> = {
+  encode(message: FindPaymentsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.payments) {
+      ListedPayment.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindPaymentsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindPaymentsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.payments.push(ListedPayment.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindPaymentsResponse>): FindPaymentsResponse {
+    return FindPaymentsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindPaymentsResponse>): FindPaymentsResponse {
+    const message = createBaseFindPaymentsResponse();
+    message.payments = object.payments?.map((e) => ListedPayment.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseListedPayment(): ListedPayment {
   return { payment: undefined, userId: "", eventId: "", createdAtMs: 0, changedAtMs: 0 };
 }
@@ -3119,6 +3238,17 @@ export const PaymentServiceService = {
       Buffer.from(ListPaymentsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListPaymentsResponse => ListPaymentsResponse.decode(value),
   },
+  /** The payments that we know of these checkouts. Ours alone, too, and without tombstones. */
+  findPayments: {
+    path: "/onsale.payment.v1.PaymentService/FindPayments" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindPaymentsRequest): Buffer => Buffer.from(FindPaymentsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindPaymentsRequest => FindPaymentsRequest.decode(value),
+    responseSerialize: (value: FindPaymentsResponse): Buffer =>
+      Buffer.from(FindPaymentsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindPaymentsResponse => FindPaymentsResponse.decode(value),
+  },
   /**
    * For the books: Stripe's own PaymentIntents of a time, newest first, with what became of their money, each beside
    * our record. Goes through the slowest lane of the request budget, so it never stands in the way of a sale.
@@ -3148,8 +3278,8 @@ export const PaymentServiceService = {
   },
   /**
    * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
-   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
-   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   * evidence again is the same request. Refusals: DISPUTE_NOT_FOUND (this checkout has none of this id), DISPUTE_CLOSED (it takes no
+   * evidence any more: it was sent, decided, or is past its day), PAYMENT_STATE_CONFLICT (Stripe refuses it).
    */
   submitDisputeEvidence: {
     path: "/onsale.payment.v1.PaymentService/SubmitDisputeEvidence" as const,
@@ -3191,6 +3321,8 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
    * that came before any payment) are left out. A payment that changes while somebody pages comes again, at its new place.
    */
   listPayments: handleUnaryCall<ListPaymentsRequest, ListPaymentsResponse>;
+  /** The payments that we know of these checkouts. Ours alone, too, and without tombstones. */
+  findPayments: handleUnaryCall<FindPaymentsRequest, FindPaymentsResponse>;
   /**
    * For the books: Stripe's own PaymentIntents of a time, newest first, with what became of their money, each beside
    * our record. Goes through the slowest lane of the request budget, so it never stands in the way of a sale.
@@ -3200,8 +3332,8 @@ export interface PaymentServiceServer extends UntypedServiceImplementation {
   getDisputeEvidence: handleUnaryCall<GetDisputeEvidenceRequest, GetDisputeEvidenceResponse>;
   /**
    * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
-   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
-   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   * evidence again is the same request. Refusals: DISPUTE_NOT_FOUND (this checkout has none of this id), DISPUTE_CLOSED (it takes no
+   * evidence any more: it was sent, decided, or is past its day), PAYMENT_STATE_CONFLICT (Stripe refuses it).
    */
   submitDisputeEvidence: handleUnaryCall<SubmitDisputeEvidenceRequest, SubmitDisputeEvidenceResponse>;
 }
@@ -3331,6 +3463,22 @@ export interface PaymentServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListPaymentsResponse) => void,
   ): ClientUnaryCall;
+  /** The payments that we know of these checkouts. Ours alone, too, and without tombstones. */
+  findPayments(
+    request: FindPaymentsRequest,
+    callback: (error: ServiceError | null, response: FindPaymentsResponse) => void,
+  ): ClientUnaryCall;
+  findPayments(
+    request: FindPaymentsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindPaymentsResponse) => void,
+  ): ClientUnaryCall;
+  findPayments(
+    request: FindPaymentsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindPaymentsResponse) => void,
+  ): ClientUnaryCall;
   /**
    * For the books: Stripe's own PaymentIntents of a time, newest first, with what became of their money, each beside
    * our record. Goes through the slowest lane of the request budget, so it never stands in the way of a sale.
@@ -3368,8 +3516,8 @@ export interface PaymentServiceClient extends Client {
   ): ClientUnaryCall;
   /**
    * Puts evidence on a dispute, and sends it to the bank if asked to; after that nothing can be added. The same
-   * evidence again is the same request. Refusals: PAYMENT_NOT_FOUND (no such dispute of this checkout),
-   * PAYMENT_STATE_CONFLICT (it takes no evidence any more).
+   * evidence again is the same request. Refusals: DISPUTE_NOT_FOUND (this checkout has none of this id), DISPUTE_CLOSED (it takes no
+   * evidence any more: it was sent, decided, or is past its day), PAYMENT_STATE_CONFLICT (Stripe refuses it).
    */
   submitDisputeEvidence(
     request: SubmitDisputeEvidenceRequest,

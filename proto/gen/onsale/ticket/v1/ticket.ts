@@ -365,6 +365,10 @@ export interface OrderDispute {
   createdAtMs: number;
   /** 0: none. */
   evidenceDueMs: number;
+  /** When an answer was sent to the bank through us; 0: none was. RecordPayment does not touch it. */
+  answeredAtMs: number;
+  /** By which account. */
+  answeredBy: string;
 }
 
 export interface IssueTicketsRequest {
@@ -441,6 +445,25 @@ export interface FindOrdersRequest {
 
 export interface FindOrdersResponse {
   orders: Order[];
+}
+
+export interface FindTicketsRequest {
+  /** At most 500. */
+  checkoutIds: string[];
+}
+
+export interface FindTicketsResponse {
+  tickets: FoundTicket[];
+}
+
+export interface FoundTicket {
+  ticketId: string;
+  checkoutId: string;
+  seatId: string;
+  status: TicketStatus;
+  /** The seat's price. */
+  amount: number;
+  currency: string;
 }
 
 export interface GetVerificationKeysRequest {
@@ -594,6 +617,39 @@ export interface ListedRefund {
 export interface ListRefundsResponse {
   refunds: ListedRefund[];
   nextCursor: string;
+}
+
+export interface ListDisputesRequest {
+  /** Those that the bank has decided; else the open ones. */
+  decided: boolean;
+  cursor: string;
+  /** Of orders, each with all that it has: 1 to 500; 0: 100. */
+  limit: number;
+  /** At most 500; none: of all events. */
+  eventIds: string[];
+}
+
+export interface ListedDispute {
+  checkoutId: string;
+  userId: string;
+  event: TicketEvent | undefined;
+  currency: string;
+  dispute: OrderDispute | undefined;
+}
+
+export interface ListDisputesResponse {
+  disputes: ListedDispute[];
+  nextCursor: string;
+}
+
+export interface RecordDisputeAnswerRequest {
+  checkoutId: string;
+  disputeId: string;
+  answeredBy: string;
+}
+
+export interface RecordDisputeAnswerResponse {
+  order: Order | undefined;
 }
 
 export interface EndCheckoutRequest {
@@ -1596,7 +1652,16 @@ export const OrderRefund: MessageFns<OrderRefund> = {
 };
 
 function createBaseOrderDispute(): OrderDispute {
-  return { disputeId: "", amount: 0, reason: "", status: "", createdAtMs: 0, evidenceDueMs: 0 };
+  return {
+    disputeId: "",
+    amount: 0,
+    reason: "",
+    status: "",
+    createdAtMs: 0,
+    evidenceDueMs: 0,
+    answeredAtMs: 0,
+    answeredBy: "",
+  };
 }
 
 export const OrderDispute: MessageFns<OrderDispute> = {
@@ -1618,6 +1683,12 @@ export const OrderDispute: MessageFns<OrderDispute> = {
     }
     if (message.evidenceDueMs !== 0) {
       writer.uint32(48).int64(message.evidenceDueMs);
+    }
+    if (message.answeredAtMs !== 0) {
+      writer.uint32(56).int64(message.answeredAtMs);
+    }
+    if (message.answeredBy !== "") {
+      writer.uint32(66).string(message.answeredBy);
     }
     return writer;
   },
@@ -1683,6 +1754,22 @@ export const OrderDispute: MessageFns<OrderDispute> = {
             message.evidenceDueMs = longToNumber(reader.int64());
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.answeredAtMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.answeredBy = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1706,6 +1793,8 @@ export const OrderDispute: MessageFns<OrderDispute> = {
     message.status = object.status ?? "";
     message.createdAtMs = object.createdAtMs ?? 0;
     message.evidenceDueMs = object.evidenceDueMs ?? 0;
+    message.answeredAtMs = object.answeredAtMs ?? 0;
+    message.answeredBy = object.answeredBy ?? "";
     return message;
   },
 };
@@ -2672,6 +2761,231 @@ export const FindOrdersResponse: MessageFns<FindOrdersResponse> = {
   fromPartial(object: DeepPartial<FindOrdersResponse>): FindOrdersResponse {
     const message = createBaseFindOrdersResponse();
     message.orders = object.orders?.map((e) => Order.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFindTicketsRequest(): FindTicketsRequest {
+  return { checkoutIds: [] };
+}
+
+export const FindTicketsRequest: MessageFns<FindTicketsRequest> = {
+  encode(message: FindTicketsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.checkoutIds) {
+      writer.uint32(10).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindTicketsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindTicketsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindTicketsRequest>): FindTicketsRequest {
+    return FindTicketsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindTicketsRequest>): FindTicketsRequest {
+    const message = createBaseFindTicketsRequest();
+    message.checkoutIds = object.checkoutIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseFindTicketsResponse(): FindTicketsResponse {
+  return { tickets: [] };
+}
+
+export const FindTicketsResponse: MessageFns<FindTicketsResponse> = {
+  encode(message: FindTicketsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tickets) {
+      FoundTicket.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FindTicketsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFindTicketsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tickets.push(FoundTicket.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FindTicketsResponse>): FindTicketsResponse {
+    return FindTicketsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FindTicketsResponse>): FindTicketsResponse {
+    const message = createBaseFindTicketsResponse();
+    message.tickets = object.tickets?.map((e) => FoundTicket.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFoundTicket(): FoundTicket {
+  return { ticketId: "", checkoutId: "", seatId: "", status: TicketStatus.UNSPECIFIED, amount: 0, currency: "" };
+}
+
+export const FoundTicket: MessageFns<FoundTicket> = {
+  encode(message: FoundTicket, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ticketId !== "") {
+      writer.uint32(10).string(message.ticketId);
+    }
+    if (message.checkoutId !== "") {
+      writer.uint32(18).string(message.checkoutId);
+    }
+    if (message.seatId !== "") {
+      writer.uint32(26).string(message.seatId);
+    }
+    if (message.status !== TicketStatus.UNSPECIFIED) {
+      writer.uint32(32).int32(ticketStatusToNumber(message.status));
+    }
+    if (message.amount !== 0) {
+      writer.uint32(40).int64(message.amount);
+    }
+    if (message.currency !== "") {
+      writer.uint32(50).string(message.currency);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FoundTicket {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFoundTicket();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ticketId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.seatId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.status = ticketStatusFromJSON(reader.int32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.amount = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<FoundTicket>): FoundTicket {
+    return FoundTicket.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FoundTicket>): FoundTicket {
+    const message = createBaseFoundTicket();
+    message.ticketId = object.ticketId ?? "";
+    message.checkoutId = object.checkoutId ?? "";
+    message.seatId = object.seatId ?? "";
+    message.status = object.status ?? TicketStatus.UNSPECIFIED;
+    message.amount = object.amount ?? 0;
+    message.currency = object.currency ?? "";
     return message;
   },
 };
@@ -4324,6 +4638,405 @@ export const ListRefundsResponse: MessageFns<ListRefundsResponse> = {
   },
 };
 
+function createBaseListDisputesRequest(): ListDisputesRequest {
+  return { decided: false, cursor: "", limit: 0, eventIds: [] };
+}
+
+export const ListDisputesRequest: MessageFns<ListDisputesRequest> = {
+  encode(message: ListDisputesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.decided !== false) {
+      writer.uint32(8).bool(message.decided);
+    }
+    if (message.cursor !== "") {
+      writer.uint32(18).string(message.cursor);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(24).int32(message.limit);
+    }
+    for (const v of message.eventIds) {
+      writer.uint32(34).string(v!);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDisputesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDisputesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.decided = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.cursor = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.limit = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.eventIds.push(reader.string());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDisputesRequest>): ListDisputesRequest {
+    return ListDisputesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDisputesRequest>): ListDisputesRequest {
+    const message = createBaseListDisputesRequest();
+    message.decided = object.decided ?? false;
+    message.cursor = object.cursor ?? "";
+    message.limit = object.limit ?? 0;
+    message.eventIds = object.eventIds?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseListedDispute(): ListedDispute {
+  return { checkoutId: "", userId: "", event: undefined, currency: "", dispute: undefined };
+}
+
+export const ListedDispute: MessageFns<ListedDispute> = {
+  encode(message: ListedDispute, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.userId !== "") {
+      writer.uint32(18).string(message.userId);
+    }
+    if (message.event !== undefined) {
+      TicketEvent.encode(message.event, writer.uint32(26).fork()).join();
+    }
+    if (message.currency !== "") {
+      writer.uint32(34).string(message.currency);
+    }
+    if (message.dispute !== undefined) {
+      OrderDispute.encode(message.dispute, writer.uint32(42).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListedDispute {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListedDispute();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.userId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.event = TicketEvent.decode(reader, reader.uint32());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.currency = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.dispute = OrderDispute.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListedDispute>): ListedDispute {
+    return ListedDispute.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListedDispute>): ListedDispute {
+    const message = createBaseListedDispute();
+    message.checkoutId = object.checkoutId ?? "";
+    message.userId = object.userId ?? "";
+    message.event = (object.event !== undefined && object.event !== null)
+      ? TicketEvent.fromPartial(object.event)
+      : undefined;
+    message.currency = object.currency ?? "";
+    message.dispute = (object.dispute !== undefined && object.dispute !== null)
+      ? OrderDispute.fromPartial(object.dispute)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseListDisputesResponse(): ListDisputesResponse {
+  return { disputes: [], nextCursor: "" };
+}
+
+export const ListDisputesResponse: MessageFns<ListDisputesResponse> = {
+  encode(message: ListDisputesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.disputes) {
+      ListedDispute.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.nextCursor !== "") {
+      writer.uint32(18).string(message.nextCursor);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListDisputesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListDisputesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.disputes.push(ListedDispute.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.nextCursor = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListDisputesResponse>): ListDisputesResponse {
+    return ListDisputesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListDisputesResponse>): ListDisputesResponse {
+    const message = createBaseListDisputesResponse();
+    message.disputes = object.disputes?.map((e) => ListedDispute.fromPartial(e)) || [];
+    message.nextCursor = object.nextCursor ?? "";
+    return message;
+  },
+};
+
+function createBaseRecordDisputeAnswerRequest(): RecordDisputeAnswerRequest {
+  return { checkoutId: "", disputeId: "", answeredBy: "" };
+}
+
+export const RecordDisputeAnswerRequest: MessageFns<RecordDisputeAnswerRequest> = {
+  encode(message: RecordDisputeAnswerRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkoutId !== "") {
+      writer.uint32(10).string(message.checkoutId);
+    }
+    if (message.disputeId !== "") {
+      writer.uint32(18).string(message.disputeId);
+    }
+    if (message.answeredBy !== "") {
+      writer.uint32(26).string(message.answeredBy);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordDisputeAnswerRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordDisputeAnswerRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkoutId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.disputeId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.answeredBy = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordDisputeAnswerRequest>): RecordDisputeAnswerRequest {
+    return RecordDisputeAnswerRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordDisputeAnswerRequest>): RecordDisputeAnswerRequest {
+    const message = createBaseRecordDisputeAnswerRequest();
+    message.checkoutId = object.checkoutId ?? "";
+    message.disputeId = object.disputeId ?? "";
+    message.answeredBy = object.answeredBy ?? "";
+    return message;
+  },
+};
+
+function createBaseRecordDisputeAnswerResponse(): RecordDisputeAnswerResponse {
+  return { order: undefined };
+}
+
+export const RecordDisputeAnswerResponse: MessageFns<RecordDisputeAnswerResponse> = {
+  encode(message: RecordDisputeAnswerResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      Order.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecordDisputeAnswerResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecordDisputeAnswerResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = Order.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<RecordDisputeAnswerResponse>): RecordDisputeAnswerResponse {
+    return RecordDisputeAnswerResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecordDisputeAnswerResponse>): RecordDisputeAnswerResponse {
+    const message = createBaseRecordDisputeAnswerResponse();
+    message.order = (object.order !== undefined && object.order !== null) ? Order.fromPartial(object.order) : undefined;
+    return message;
+  },
+};
+
 function createBaseEndCheckoutRequest(): EndCheckoutRequest {
   return { checkoutId: "", reason: "" };
 }
@@ -4789,6 +5502,16 @@ export const TicketServiceService = {
     responseSerialize: (value: FindOrdersResponse): Buffer => Buffer.from(FindOrdersResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FindOrdersResponse => FindOrdersResponse.decode(value),
   },
+  /** The tickets that there are of these checkouts, whether or not they have orders: for the books. */
+  findTickets: {
+    path: "/onsale.ticket.v1.TicketService/FindTickets" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: FindTicketsRequest): Buffer => Buffer.from(FindTicketsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FindTicketsRequest => FindTicketsRequest.decode(value),
+    responseSerialize: (value: FindTicketsResponse): Buffer => Buffer.from(FindTicketsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FindTicketsResponse => FindTicketsResponse.decode(value),
+  },
   /** Orders of these events, or of all, newest first. */
   searchOrders: {
     path: "/onsale.ticket.v1.TicketService/SearchOrders" as const,
@@ -4870,6 +5593,29 @@ export const TicketServiceService = {
     responseSerialize: (value: ListRefundsResponse): Buffer => Buffer.from(ListRefundsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListRefundsResponse => ListRefundsResponse.decode(value),
   },
+  /** Disputes of all orders: the open ones by the time until which an answer is taken, soonest first; the decided ones oldest first. */
+  listDisputes: {
+    path: "/onsale.ticket.v1.TicketService/ListDisputes" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListDisputesRequest): Buffer => Buffer.from(ListDisputesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListDisputesRequest => ListDisputesRequest.decode(value),
+    responseSerialize: (value: ListDisputesResponse): Buffer =>
+      Buffer.from(ListDisputesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListDisputesResponse => ListDisputesResponse.decode(value),
+  },
+  /** Somebody has sent an answer to the bank. Idempotent: the first who is told stands. Refusals: ORDER_NOT_FOUND, DISPUTE_NOT_FOUND. */
+  recordDisputeAnswer: {
+    path: "/onsale.ticket.v1.TicketService/RecordDisputeAnswer" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RecordDisputeAnswerRequest): Buffer =>
+      Buffer.from(RecordDisputeAnswerRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RecordDisputeAnswerRequest => RecordDisputeAnswerRequest.decode(value),
+    responseSerialize: (value: RecordDisputeAnswerResponse): Buffer =>
+      Buffer.from(RecordDisputeAnswerResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RecordDisputeAnswerResponse => RecordDisputeAnswerResponse.decode(value),
+  },
   /**
    * A checkout ends without an order, for good: from then on IssueTickets refuses it with CHECKOUT_CANCELLED. If it has an order, that is the
    * answer and nothing is written: of an order and an end, the first to be written stands. Idempotent.
@@ -4925,6 +5671,8 @@ export interface TicketServiceServer extends UntypedServiceImplementation {
   getOrder: handleUnaryCall<GetOrderRequest, GetOrderResponse>;
   /** Those of these checkouts that there are, whoever has them. */
   findOrders: handleUnaryCall<FindOrdersRequest, FindOrdersResponse>;
+  /** The tickets that there are of these checkouts, whether or not they have orders: for the books. */
+  findTickets: handleUnaryCall<FindTicketsRequest, FindTicketsResponse>;
   /** Orders of these events, or of all, newest first. */
   searchOrders: handleUnaryCall<SearchOrdersRequest, SearchOrdersResponse>;
   /** What an event has sold so far; some seconds old at most. */
@@ -4947,6 +5695,10 @@ export interface TicketServiceServer extends UntypedServiceImplementation {
   closeRefund: handleUnaryCall<CloseRefundRequest, CloseRefundResponse>;
   /** Refunds of all orders in this state since before a time, oldest first: those under way whose workflow may have died, those that need a person. */
   listRefunds: handleUnaryCall<ListRefundsRequest, ListRefundsResponse>;
+  /** Disputes of all orders: the open ones by the time until which an answer is taken, soonest first; the decided ones oldest first. */
+  listDisputes: handleUnaryCall<ListDisputesRequest, ListDisputesResponse>;
+  /** Somebody has sent an answer to the bank. Idempotent: the first who is told stands. Refusals: ORDER_NOT_FOUND, DISPUTE_NOT_FOUND. */
+  recordDisputeAnswer: handleUnaryCall<RecordDisputeAnswerRequest, RecordDisputeAnswerResponse>;
   /**
    * A checkout ends without an order, for good: from then on IssueTickets refuses it with CHECKOUT_CANCELLED. If it has an order, that is the
    * answer and nothing is written: of an order and an end, the first to be written stands. Idempotent.
@@ -5072,6 +5824,22 @@ export interface TicketServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FindOrdersResponse) => void,
   ): ClientUnaryCall;
+  /** The tickets that there are of these checkouts, whether or not they have orders: for the books. */
+  findTickets(
+    request: FindTicketsRequest,
+    callback: (error: ServiceError | null, response: FindTicketsResponse) => void,
+  ): ClientUnaryCall;
+  findTickets(
+    request: FindTicketsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: FindTicketsResponse) => void,
+  ): ClientUnaryCall;
+  findTickets(
+    request: FindTicketsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: FindTicketsResponse) => void,
+  ): ClientUnaryCall;
   /** Orders of these events, or of all, newest first. */
   searchOrders(
     request: SearchOrdersRequest,
@@ -5191,6 +5959,38 @@ export interface TicketServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListRefundsResponse) => void,
+  ): ClientUnaryCall;
+  /** Disputes of all orders: the open ones by the time until which an answer is taken, soonest first; the decided ones oldest first. */
+  listDisputes(
+    request: ListDisputesRequest,
+    callback: (error: ServiceError | null, response: ListDisputesResponse) => void,
+  ): ClientUnaryCall;
+  listDisputes(
+    request: ListDisputesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListDisputesResponse) => void,
+  ): ClientUnaryCall;
+  listDisputes(
+    request: ListDisputesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListDisputesResponse) => void,
+  ): ClientUnaryCall;
+  /** Somebody has sent an answer to the bank. Idempotent: the first who is told stands. Refusals: ORDER_NOT_FOUND, DISPUTE_NOT_FOUND. */
+  recordDisputeAnswer(
+    request: RecordDisputeAnswerRequest,
+    callback: (error: ServiceError | null, response: RecordDisputeAnswerResponse) => void,
+  ): ClientUnaryCall;
+  recordDisputeAnswer(
+    request: RecordDisputeAnswerRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RecordDisputeAnswerResponse) => void,
+  ): ClientUnaryCall;
+  recordDisputeAnswer(
+    request: RecordDisputeAnswerRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RecordDisputeAnswerResponse) => void,
   ): ClientUnaryCall;
   /**
    * A checkout ends without an order, for good: from then on IssueTickets refuses it with CHECKOUT_CANCELLED. If it has an order, that is the

@@ -502,6 +502,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/organiser/disputes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Payments of your events that are disputed at the buyers' banks
+         * @description The open ones by the time until which the bank takes an answer, soonest first; the decided ones oldest first. Without an eventId, those of your 500 newest events; an operator sees everybody's. A page is of orders.
+         *
+         *     Needs the role organiser or operator.
+         */
+        get: operations["listDisputes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/orders/{checkoutId}/disputes/{disputeId}/evidence": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What is known of a disputed order, for the bank
+         * @description By the event's organiser or an operator. It holds no ticket's code, and nothing of other orders.
+         *
+         *     Needs the role organiser or operator.
+         */
+        get: operations["getDisputeEvidence"];
+        put?: never;
+        /**
+         * Send your answer, with what is known of the order, to the bank
+         * @description By the event's organiser or an operator, once: the bank takes one answer. The order's timeline says who sent it, and when.
+         *
+         *     Needs the role organiser or operator.
+         */
+        post: operations["answerDispute"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/organiser/events/{eventId}/channels/{channelId}": {
         parameters: {
             query?: never;
@@ -849,6 +899,34 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/operations/books": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the books came to, newest first
+         * @description Each night's, and those that operators asked for, as far as Temporal remembers them.
+         *
+         *     Needs the role operator.
+         */
+        get: operations["listBooks"];
+        put?: never;
+        /**
+         * Close the books now
+         * @description Stripe's payments are compared with payments, orders, tickets and claims. It takes a minute for some ten thousand payments; GET tells when it is done.
+         *
+         *     Needs the role operator.
+         */
+        post: operations["closeBooks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -1027,6 +1105,126 @@ export interface components {
             /** @description Seats that the layout blocks. */
             byLayout: string[];
         };
+        Books: {
+            booksId: string;
+            /** @enum {string} */
+            status: "running" | "closed" | "failed";
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            startedAt: string;
+            /**
+             * Format: date-time
+             * @description UTC, ISO 8601.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            closedAt?: string;
+            /** @description With status closed. */
+            result?: {
+                /** @enum {string} */
+                scope: "usual" | "everything" | "chosen";
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                since: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                before: string;
+                /** @description Checkouts. */
+                compared: number;
+                figures: components["schemas"]["BooksFigures"][];
+                /** @description How many findings there are of each cause. */
+                causes: {
+                    [key: string]: number;
+                };
+                /** @description At most 100. */
+                findings: {
+                    cause: string;
+                    /**
+                     * @description Who can mend it.
+                     * @enum {string}
+                     */
+                    who: "itself" | "person" | "stripe";
+                    checkoutId: string;
+                    /** @description A PaymentIntent, a refund, a dispute, or seats. */
+                    about: string[];
+                    /**
+                     * @description At stake; 0: no money is.
+                     * @example 4950
+                     */
+                    amount: number;
+                    /**
+                     * @description ISO 4217.
+                     * @example EUR
+                     */
+                    currency: string;
+                }[];
+                /** @description Differences of checkouts that are under way: left to the next time. */
+                inFlight: {
+                    count: number;
+                    checkoutIds: string[];
+                };
+                /** @description Stripe's payments that name no checkout. */
+                foreign: number;
+            };
+        };
+        /** @description captured = tickets + kept + refunds + disputes + owed + paidElsewhere + setAside + difference. */
+        BooksFigures: {
+            /**
+             * @description ISO 4217.
+             * @example EUR
+             */
+            currency: string;
+            payments: number;
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            captured: number;
+            /** @description What valid tickets cost, less goodwill. */
+            tickets: number;
+            /** @description Of void tickets. Below 0: more went back than was paid. */
+            kept: number;
+            /**
+             * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+             * @example 4950
+             */
+            refunds: number;
+            /**
+             * @description Lost to banks.
+             * @example 4950
+             */
+            disputes: number;
+            /**
+             * @description Refunds that banks sent back.
+             * @example 4950
+             */
+            owed: number;
+            /**
+             * @description Refunds that were paid another way than by Stripe.
+             * @example 4950
+             */
+            paidElsewhere: number;
+            /**
+             * @description For refunds that are not at Stripe yet.
+             * @example 4950
+             */
+            setAside: number;
+            /** @description What nothing explains; 0 when there is no finding. */
+            difference: number;
+            /**
+             * @description Of captured: what disputes that are not decided keep.
+             * @example 4950
+             */
+            held: number;
+        };
         Channel: {
             channelId: string;
             name: string;
@@ -1113,6 +1311,171 @@ export interface components {
             password: string;
             /** @description For web pages: the refresh token is kept in a cookie that no script can read, not in the answer. */
             cookie?: boolean;
+        };
+        DisputeAnswer: {
+            /** @description Yours, for the bank: what happened, and why the charge is right. */
+            words: string;
+        };
+        DisputeEvidence: {
+            checkoutId: string;
+            dispute: components["schemas"]["OrderDispute"];
+            /** @description The bank waits for an answer, and takes one now. */
+            answerable: boolean;
+            buyer: {
+                accountId: string;
+                /** @description Absent when the account is gone, or can't be looked up now. */
+                email?: string;
+                name?: string;
+            };
+            event: {
+                eventId: string;
+                name: string;
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                startsAt: string;
+                venue: string;
+                city: string;
+                timeZone: string;
+            };
+            bought: {
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                at: string;
+                seats: components["schemas"]["OrderSeat"][];
+                /**
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+                 * @example 4950
+                 */
+                amount: number;
+                /**
+                 * @description ISO 4217.
+                 * @example EUR
+                 */
+                currency: string;
+            };
+            /** @description What the shop showed of giving tickets back, and the buyer bought under; without a time: not at all. Absent when the event can't be looked up now. */
+            shown?: {
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                refundableUntil?: string;
+            };
+            /** @description Absent when the payment can't be looked up now. */
+            payment?: {
+                /**
+                 * @description Stripe's id of the payment.
+                 * @example pi_3PbX…
+                 */
+                reference: string;
+                status: string;
+                /**
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+                 * @example 4950
+                 */
+                captured: number;
+                /**
+                 * @description In the currency's minor unit, as Stripe counts it: 4950 is 49.50 EUR, 4950 JPY is 4950 yen, 990000 ISK is 9900 krónur.
+                 * @example 4950
+                 */
+                refunded: number;
+                /**
+                 * Format: date-time
+                 * @description The bank asked the buyer to approve it (3-D Secure).
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                approvalAskedAt?: string;
+                /**
+                 * Format: date-time
+                 * @description The buyer did.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                approvedAt?: string;
+            };
+            /** @description As they are now. Whether they were used at the door is not known here. */
+            tickets: {
+                ticketId: string;
+                seatId: string;
+                /** @enum {string} */
+                status: "valid" | "void";
+            }[];
+            refunds: components["schemas"]["OrderRefund"][];
+            /** @description What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued`, the refunds and the disputes. */
+            timeline: {
+                /**
+                 * Format: date-time
+                 * @description UTC, ISO 8601.
+                 * @example 2027-05-01T18:00:00.000Z
+                 */
+                at: string;
+                /** @enum {string} */
+                step: "held" | "requires_action" | "declined" | "authorized" | "seats_lost" | "claimed" | "captured" | "issued" | "completed" | "payment_cancelled" | "released" | "expired" | "cancelled" | "refunded" | "refund_started" | "refund_failed" | "refund_replaced" | "refund_closed" | "goodwill" | "voided" | "refunded_outside" | "dispute_opened" | "dispute_answered" | "dispute_lost" | "stopped";
+                /** @description The code of the refusal that it ended with, or a refund's or dispute's id. */
+                detail?: string;
+                /**
+                 * @description Of a refund or dispute.
+                 * @example 4950
+                 */
+                amount?: number;
+                /** @description Of a refund. */
+                seats?: string[];
+                /**
+                 * @description Absent: from before it was written down.
+                 * @enum {string}
+                 */
+                by?: "buyer" | "organiser" | "operator" | "stripe" | "event cancelled";
+                /** @description Of whoever asked, or saw to it. */
+                account?: string;
+                /** @description In the words of whoever asked, or Stripe's. */
+                reason?: string;
+            }[];
+            /** @description What would be sent to the bank, by Stripe's names; the words of whoever answers come to it. */
+            draft: {
+                [key: string]: string;
+            };
+            /** @description What is on the dispute at Stripe. Absent while Stripe can't be asked. */
+            atBank?: {
+                [key: string]: string;
+            };
+        };
+        DisputePage: {
+            disputes: {
+                checkoutId: string;
+                event: {
+                    eventId: string;
+                    name: string;
+                    /**
+                     * Format: date-time
+                     * @description UTC, ISO 8601.
+                     * @example 2027-05-01T18:00:00.000Z
+                     */
+                    startsAt: string;
+                    venue: string;
+                    city: string;
+                    timeZone: string;
+                };
+                /**
+                 * @description ISO 4217.
+                 * @example EUR
+                 */
+                currency: string;
+                buyer: {
+                    accountId: string;
+                    /** @description Absent when the account is gone, or can't be looked up now. */
+                    email?: string;
+                    name?: string;
+                };
+                dispute: components["schemas"]["OrderDispute"];
+            }[];
+            /** @description For the next page; absent on the last. */
+            nextCursor?: string;
         };
         Event: {
             eventId: string;
@@ -1299,6 +1662,30 @@ export interface components {
             seats: string[];
             /** @example Camera position */
             reason: string;
+        };
+        NewBooks: {
+            /**
+             * Format: date-time
+             * @description 26 hours before the end, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            since?: string;
+            /**
+             * Format: date-time
+             * @description Some minutes ago, if left out.
+             * @example 2027-05-01T18:00:00Z
+             */
+            before?: string;
+            /**
+             * @description From the first payment on.
+             * @enum {boolean}
+             */
+            everything?: true;
+            /**
+             * @description What changed in the last so many minutes may be under way, and is no difference.
+             * @default 15
+             */
+            settledMinutes: number;
         };
         NewCancellation: {
             /**
@@ -1623,10 +2010,16 @@ export interface components {
             createdAt: string;
             /**
              * Format: date-time
-             * @description UTC, ISO 8601.
+             * @description Until when the bank takes an answer.
              * @example 2027-05-01T18:00:00.000Z
              */
             evidenceDueAt?: string;
+            /**
+             * Format: date-time
+             * @description When an answer was sent to the bank from here.
+             * @example 2027-05-01T18:00:00.000Z
+             */
+            answeredAt?: string;
         };
         OrderPage: {
             orders: components["schemas"]["Order"][];
@@ -1782,7 +2175,7 @@ export interface components {
                  */
                 refunded: number;
             };
-            /** @description What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued` and the refunds. */
+            /** @description What happened, oldest first. Steps before the tickets are known for as long as Temporal keeps the checkout; after that only `issued`, the refunds and the disputes. */
             timeline: {
                 /**
                  * Format: date-time
@@ -1791,8 +2184,8 @@ export interface components {
                  */
                 at: string;
                 /** @enum {string} */
-                step: "held" | "requires_action" | "declined" | "authorized" | "seats_lost" | "claimed" | "captured" | "issued" | "completed" | "payment_cancelled" | "released" | "expired" | "cancelled" | "refunded" | "refund_started" | "refund_failed" | "refund_replaced" | "refund_closed" | "goodwill" | "voided" | "refunded_outside" | "dispute_opened" | "dispute_lost" | "stopped";
-                /** @description The code of the refusal that it ended with, or a refund's id. */
+                step: "held" | "requires_action" | "declined" | "authorized" | "seats_lost" | "claimed" | "captured" | "issued" | "completed" | "payment_cancelled" | "released" | "expired" | "cancelled" | "refunded" | "refund_started" | "refund_failed" | "refund_replaced" | "refund_closed" | "goodwill" | "voided" | "refunded_outside" | "dispute_opened" | "dispute_answered" | "dispute_lost" | "stopped";
+                /** @description The code of the refusal that it ended with, or a refund's or dispute's id. */
                 detail?: string;
                 /**
                  * @description Of a refund or dispute.
@@ -5152,6 +5545,356 @@ export interface operations {
             };
         };
     };
+    listDisputes: {
+        parameters: {
+            query: {
+                state: "open" | "decided";
+                eventId?: string;
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of disputes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisputePage"];
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `EVENT_NOT_FOUND`: There is no such event. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getDisputeEvidence: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                checkoutId: string;
+                disputeId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The facts. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisputeEvidence"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `ORDER_NOT_FOUND`: There is no such order.
+             *     - `DISPUTE_NOT_FOUND`: The order has no such dispute.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answerDispute: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path: {
+                checkoutId: string;
+                disputeId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DisputeAnswer"];
+            };
+        };
+        responses: {
+            /** @description The dispute, as the order has it now. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OrderDispute"];
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `ORDER_NOT_FOUND`: There is no such order.
+             *     - `DISPUTE_NOT_FOUND`: The order has no such dispute.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `DISPUTE_CLOSED`: The dispute takes no answer any more.
+             *     - `PAYMENT_STATE_CONFLICT`: The payment is not in a state that allows this.
+             *     - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running.
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     putChannel: {
         parameters: {
             query?: never;
@@ -7382,6 +8125,236 @@ export interface operations {
             };
             /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBooks: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The books. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        books: components["schemas"]["Books"][];
+                    };
+                };
+            };
+            /** @description - `REQUEST_INVALID`: The request is not valid. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `RATE_LIMITED`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `INTERNAL`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `UNAVAILABLE`: A part of the system does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `DEADLINE_EXCEEDED`: The answer took too long; the outcome is unknown. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    closeBooks: {
+        parameters: {
+            query?: never;
+            header: {
+                "Idempotency-Key": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBooks"];
+            };
+        };
+        responses: {
+            /** @description They are being closed. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        booksId: string;
+                    };
+                };
+            };
+            /**
+             * @description - `REQUEST_INVALID`: The request is not valid.
+             *     - `JSON_MALFORMED`: The body is not valid JSON.
+             *     - `IDEMPOTENCY_KEY_REQUIRED`: An Idempotency-Key header is required.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `TOKEN_MISSING`: Log in first.
+             *     - `TOKEN_INVALID`: The access token is not valid.
+             *     - `TOKEN_EXPIRED`: The access token has expired.
+             */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `ROLE_REQUIRED`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_IN_FLIGHT`: The first request with this Idempotency-Key is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `BODY_TOO_LARGE`: The body is too large.
+             *
+             *     At most 32768 bytes.
+             */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `MEDIA_TYPE_UNSUPPORTED`: The body must be JSON. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `IDEMPOTENCY_KEY_REUSED`: The Idempotency-Key was used with another request. */
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

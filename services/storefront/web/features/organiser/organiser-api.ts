@@ -9,6 +9,7 @@ export type OwnEvent = Schemas["OwnEvent"] & {
 export type Sales = Schemas["Sales"];
 export type SoldOrder = Schemas["SoldOrder"];
 export type OrderWithTimeline = Schemas["OrderWithTimeline"];
+export type DisputeEvidence = Schemas["DisputeEvidence"];
 export type Channel = Schemas["Channel"];
 export type Block = Schemas["Block"];
 
@@ -16,6 +17,8 @@ export const eventStatuses = ["draft", "published", "cancelled"] as const;
 export const orderStatuses = ["completed", "partially_refunded", "refunded", "voided"] as const;
 
 const salesEveryMs = 4_000;
+/** What needs somebody comes from banks: days later, mostly. */
+const waitingEveryMs = 15_000;
 
 export const isOneOf = <Name extends string>(names: readonly Name[], text: string): text is Name =>
   (names as readonly string[]).includes(text);
@@ -144,6 +147,40 @@ export function useFailedRefunds(eventId: string) {
         }),
       ),
     staleTime: 2_000,
+    refetchInterval: waitingEveryMs,
+  });
+}
+
+/** Disputes that the bank has not decided, the first that wants an answer first: the first page. */
+export function useOpenDisputes(eventId: string) {
+  return useQuery({
+    queryKey: ["organiser", "disputes", eventId],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/v1/organiser/disputes", {
+          signal,
+          params: { query: { state: "open", limit: 20, ...(eventId ? { eventId } : {}) } },
+        }),
+      ),
+    staleTime: 2_000,
+    refetchInterval: waitingEveryMs,
+  });
+}
+
+export function useDisputeEvidence(checkoutId: string, disputeId: string) {
+  return useQuery({
+    queryKey: ["organiser", "dispute", checkoutId, disputeId],
+    queryFn: ({ signal }) =>
+      answered(
+        api.GET("/v1/orders/{checkoutId}/disputes/{disputeId}/evidence", {
+          signal,
+          params: { path: { checkoutId, disputeId } },
+        }),
+      ),
+    staleTime: 2_000,
+    // Stripe's word on an answer comes some moments after it.
+    refetchInterval: ({ state: { data } }) =>
+      data?.dispute.answeredAt && data.dispute.status.endsWith("needs_response") ? salesEveryMs : false,
   });
 }
 

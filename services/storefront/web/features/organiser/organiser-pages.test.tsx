@@ -4,7 +4,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { account, anEvent, anOrder, openFront, session } from "../../../test/front.js";
 import { refusal } from "../../../test/scripted-api.js";
-import { addRows, emptySection } from "./layout-form.js";
+import { addRows, emptySection } from "./hall/layout-form.js";
 
 // There is no canvas to draw on here; the map is looked at in a real browser.
 vi.mock(import("../seats/seat-canvas.js"), async (original) => ({
@@ -299,6 +299,87 @@ const draft = () => ({
   sections: [{ id: "GA", name: "Floor", tier: "T1", capacity: 100 }],
 });
 
+describe("a dispute", () => {
+  const evidencePath = "/v1/orders/{checkoutId}/disputes/{disputeId}/evidence";
+  const dispute = {
+    disputeId: "dp_1",
+    amount: 15_000,
+    reason: "product_not_received",
+    status: "needs_response",
+    createdAt: "2026-11-02T10:00:00.000Z",
+    evidenceDueAt: "2026-11-09T10:00:00.000Z",
+  };
+  const evidence = (more: object = {}) => {
+    const { event, seats, amount, currency } = anOrder();
+    return {
+      ...{ checkoutId: "chk_1", dispute, answerable: true, event, refunds: [], timeline: [] },
+      buyer: { accountId: "acc_2", email: "bo@example.test", name: "Bo" },
+      bought: { at: "2026-11-01T10:00:00.000Z", seats, amount, currency },
+      shown: {},
+      payment: { reference: "pi_1", status: "captured", captured: amount, refunded: 0 },
+      tickets: seats.map(({ seatId }) => ({ ticketId: `tkt_${seatId}`, seatId, status: "valid" })),
+      draft: { customer_name: "Bo", refund_policy_disclosure: "Tickets are not taken back." },
+      atBank: {},
+      ...more,
+    };
+  };
+
+  it("is listed with its day above the orders, and leads to what is known of it", async () => {
+    front.api.on("GET /v1/organiser/orders", { status: 200, body: { orders: [] } });
+    front.api.on("GET /v1/organiser/refunds", { status: 200, body: { refunds: [] } });
+    const { event, currency } = anOrder();
+    const buyer = { accountId: "acc_2", email: "bo@example.test" };
+    front.api.on("GET /v1/organiser/disputes", {
+      status: 200,
+      body: { disputes: [{ checkoutId: "chk_1", event, currency, buyer, dispute }] },
+    });
+    front.api.on(`GET ${evidencePath}`, { status: 200, body: evidence() });
+    const user = front.open("/organiser/orders");
+    await screen.findByText("Payments that are disputed");
+    screen.getByText(/^answer by .*2026/);
+    await user.click(screen.getByRole("link", { name: "bo@example.test" }));
+    await screen.findByText("Dispute over €150.00: needs response");
+    screen.getByText("Tickets are not taken back.");
+  });
+
+  it("is answered in one's own words, once one is sure; the same again after a lost answer", async () => {
+    front.api.on(`GET ${evidencePath}`, { status: 200, body: evidence() });
+    front.api.on(`POST ${evidencePath}`, { status: 503, broken: true });
+    const user = front.open("/organiser/orders/chk_1/disputes/dp_1");
+    const ask = await screen.findByRole("button", { name: "Send to the bank…" });
+    expect(ask.hasAttribute("disabled")).toBe(true);
+    await user.type(screen.getByLabelText("Your own words"), "She was there.");
+    await user.click(ask);
+    const yes = within(screen.getByRole("alertdialog")).getByRole("button", { name: "Send to the bank" });
+    await user.click(yes);
+    await screen.findByText("No connection");
+    const answeredAt = "2026-11-03T10:00:00.000Z";
+    const sent = { ...dispute, status: "under_review", answeredAt };
+    front.api.on(`POST ${evidencePath}`, { status: 200, body: sent });
+    front.api.on(`GET ${evidencePath}`, {
+      status: 200,
+      body: evidence({ dispute: sent, answerable: false, atBank: { uncategorized_text: "She was there." } }),
+    });
+    await user.click(yes);
+    await screen.findByText(/^Answered on/);
+    screen.getByText("She was there.");
+    expect(screen.queryByRole("button", { name: "Send to the bank…" })).toBeNull();
+    const asked = front.api.askedFor(`POST ${evidencePath}`);
+    expect(asked.map(({ body }) => body)).toEqual(Array(2).fill({ words: "She was there." }));
+    expect(new Set(asked.map(({ headers }) => headers["idempotency-key"])).size).toBe(1);
+  });
+
+  it("that takes no answer any more says why", async () => {
+    front.api.on(`GET ${evidencePath}`, { status: 200, body: evidence() });
+    front.api.on(`POST ${evidencePath}`, refusal(409, "DISPUTE_CLOSED"));
+    const user = front.open("/organiser/orders/chk_1/disputes/dp_1");
+    await user.type(await screen.findByLabelText("Your own words"), "Too late.");
+    await user.click(screen.getByRole("button", { name: "Send to the bank…" }));
+    await user.click(within(screen.getByRole("alertdialog")).getByRole("button", { name: "Send to the bank" }));
+    await screen.findByText("In the API's own words: DISPUTE_CLOSED.");
+  });
+});
+
 describe("an order", () => {
   const getting = "GET /v1/organiser/orders/{checkoutId}";
   const refunding = "POST /v1/orders/{checkoutId}/refund";
@@ -454,6 +535,7 @@ describe("an order", () => {
       status: 200,
       body: { refunds: [{ checkoutId: "chk_7", eventId: "evt_1", currency: "EUR", buyer, refund }] },
     });
+    front.api.on("GET /v1/organiser/disputes", { status: 200, body: { disputes: [] } });
     const user = front.open("/organiser/orders");
     await screen.findByText("Refunds that need you");
     const link = screen.getByRole("link", { name: "bo@example.test" });
@@ -475,7 +557,9 @@ describe("an order", () => {
     front.open("/organiser/orders/chk_1");
     await screen.findByText("Dispute over €150.00: needs response");
     screen.getByText("product not received");
-    screen.getByText(/^Answer at Stripe until/);
+    screen.getByText(/^The bank takes an answer until/);
+    const link = screen.getByRole("link", { name: "What is known, and the answer" });
+    expect(link.getAttribute("href")).toBe("/organiser/orders/chk_1/disputes/dp_1");
   });
 
   it("says why it can't be given back, and that a refund is under way", async () => {

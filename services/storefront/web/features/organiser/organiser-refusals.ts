@@ -7,6 +7,8 @@ type Key = keyof OrganiserMessages;
 type Details = ApiError["details"];
 
 const meanings: Readonly<Record<string, Key | ((details: Details) => Key)>> = {
+  DISPUTE_NOT_FOUND: "refusalNoDispute",
+  DISPUTE_CLOSED: "refusalDisputeClosed",
   EVENT_EXISTS: "refusalEventExists",
   EVENT_IS_DRAFT: "refusalIsDraft",
   EVENT_NOT_DRAFT: "refusalNotDraft",

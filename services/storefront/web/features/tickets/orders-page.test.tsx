@@ -126,6 +126,41 @@ describe("an order", () => {
     expect(screen.queryByText("Your refund is under way…")).toBeNull();
   });
 
+  it("gives back the seats that are chosen, for the sum of what is left of them, and then others", async () => {
+    const seat = (number: number, left: number) => {
+      const [place] = anOrder().seats;
+      if (!place) throw new Error("an order has a seat");
+      return { ...place, seatId: `A-C-${number}`, number: String(number), left };
+    };
+    const seats = [seat(1, 1_950), seat(2, 4_400), seat(3, 5_000)];
+    list({ refundable: true, seats });
+    const gone: string[] = [];
+    front.api.on(refunding, () => {
+      gone.push(...(gone.length === 0 ? ["A-C-2"] : ["A-C-3"]));
+      const left = seats.map((one) => (gone.includes(one.seatId) ? { ...one, left: 0 } : one));
+      list({ refundable: true, status: "partially_refunded", seats: left, refundedSeats: [...gone] });
+      return refund("refunded");
+    });
+    const user = front.open("/orders");
+    for (const [keep, sum] of [
+      [[1, 3], "44.00"],
+      [[1], "50.00"],
+    ] as const) {
+      await user.click(await screen.findByRole("button", { name: "Give the tickets back" }));
+      for (const number of keep)
+        await user.click(screen.getByRole("checkbox", { name: new RegExp(`seat ${number}$`, "i") }));
+      await user.click(screen.getByRole("button", { name: `Give back, get €${sum}` }));
+      await waitFor(() => expect(localStorage.getItem("onsale.refund.chk_1")).toBeNull());
+    }
+    // One seat is left: there is nothing to choose.
+    await user.click(await screen.findByRole("button", { name: "Give the tickets back" }));
+    expect(screen.queryByRole("checkbox")).toBeNull();
+    screen.getByRole("button", { name: "Give back, get €19.50" });
+    const asked = front.api.askedFor(refunding);
+    expect(asked.map(({ body }) => body)).toEqual([{ seats: ["A-C-2"] }, { seats: ["A-C-3"] }]);
+    expect(new Set(asked.map(({ headers }) => headers["idempotency-key"])).size).toBe(2);
+  });
+
   it("whose refund failed says what is owed; one that is void or disputed says that", async () => {
     const failed = { ...aRefund, state: "failed" as const };
     list({ status: "voided", amountFailed: 12_900, refundedSeats: ["A-C-1"], refunds: [failed] });

@@ -6,27 +6,29 @@ import { money } from "../../format.js";
 import { whenLeft } from "../../session.js";
 import { useText } from "../../text.js";
 import { Button } from "../../ui/button.js";
+import { Check } from "../../ui/field.js";
 import { Notice, Problem } from "../../ui/notice.js";
 import { seatText } from "./tickets-page.js";
 import { leftOf, openSeats } from "./whats-left.js";
 
-// The Idempotency-Key of a refund that was asked for: with it any later request, after a reload too, is about the same refund.
+// What was asked for, as "key seat seat …": its Idempotency-Key and the seats, none for all. With it any later request, after a reload too,
+// is about the same refund.
 const prefix = "onsale.refund.";
 const nameOf = (checkoutId: string) => `${prefix}${checkoutId}`;
 const listeners = new Set<() => void>();
 
-function keepKey(checkoutId: string, key: string | undefined): void {
-  if (key === undefined) localStorage.removeItem(nameOf(checkoutId));
-  else localStorage.setItem(nameOf(checkoutId), key);
+function keep(checkoutId: string, asked: string | undefined): void {
+  if (asked === undefined) localStorage.removeItem(nameOf(checkoutId));
+  else localStorage.setItem(nameOf(checkoutId), asked);
   for (const listener of listeners) listener();
 }
 whenLeft(() => {
   for (const name of Object.keys(localStorage)) if (name.startsWith(prefix)) localStorage.removeItem(name);
 });
 
-/** The key, while a refund was asked for and its end has not been seen. */
+/** What was asked for, while its end has not been seen. */
 export function useRefundAsked({ checkoutId, status }: Order): string | undefined {
-  const key = useSyncExternalStore(
+  const asked = useSyncExternalStore(
     (listener) => {
       listeners.add(listener);
       addEventListener("storage", listener);
@@ -37,29 +39,33 @@ export function useRefundAsked({ checkoutId, status }: Order): string | undefine
     },
     () => localStorage.getItem(nameOf(checkoutId)) ?? undefined,
   );
-  return isOver(status) ? undefined : key;
+  return isOver(status) ? undefined : asked;
 }
 
 /** Nothing more can be given back. */
 const isOver = (status: Order["status"]): boolean => status === "refunded" || status === "voided";
 const isEnd = (status: string | undefined): boolean => status === "refunded" || status === "failed";
 
-const askFor = (checkoutId: string, key: string) =>
-  answered(
+function askFor(checkoutId: string, asked: string) {
+  const [key = "", ...seats] = asked.split(" ");
+  return answered(
     api.POST("/v1/orders/{checkoutId}/refund", {
       params: { path: { checkoutId }, header: { "Idempotency-Key": key } },
-      body: {},
+      body: seats.length === 0 ? {} : { seats },
     }),
   );
+}
 
 export function RefundBox({ order }: { order: Order }) {
   const text = useText();
   const queries = useQueryClient();
   const { checkoutId, amountRefunded, currency, refundable } = order;
   const open = openSeats(order);
-  const left = money(leftOf(open), currency, text.locale);
+  const [kept, setKept] = useState<ReadonlySet<string>>(new Set());
+  const chosen = open.filter(({ seatId }) => !kept.has(seatId));
+  const left = money(leftOf(chosen), currency, text.locale);
   const [sure, setSure] = useState(false);
-  const key = useRefundAsked(order);
+  const asked = useRefundAsked(order);
   const renew = () =>
     Promise.all(
       ["orders", "tickets", "ticket", "checkout"].map((name) => queries.invalidateQueries({ queryKey: [name] })),
@@ -67,23 +73,27 @@ export function RefundBox({ order }: { order: Order }) {
 
   const ask = useMutation({
     mutationFn: () => {
-      const fresh = newKey();
-      keepKey(checkoutId, fresh);
-      return askFor(checkoutId, fresh);
+      const seats = chosen.length === open.length ? [] : chosen.map(({ seatId }) => seatId);
+      const fresh = [newKey(), ...seats].join(" ");
+      keep(checkoutId, fresh);
+      return askFor(checkoutId, fresh).then((standing) => ({ fresh, standing }));
     },
     onError: (error) => {
       // Refused for good: nothing is under way. Whatever else happened, it may be.
-      if (error instanceof ApiError && !error.retryable && error.status < 500) keepKey(checkoutId, undefined);
+      if (error instanceof ApiError && !error.retryable && error.status < 500) keep(checkoutId, undefined);
     },
-    onSuccess: (standing) => queries.setQueryData(["refund", checkoutId], standing),
-    onSettled: () => setSure(false),
+    onSuccess: ({ fresh, standing }) => queries.setQueryData(["refund", checkoutId, fresh], standing),
+    onSettled: () => {
+      setSure(false);
+      setKept(new Set());
+    },
   });
 
   // Under way: the same request again tells how it stands, until it is done.
   const progress = useQuery({
-    queryKey: ["refund", checkoutId],
-    enabled: key !== undefined && !ask.isPending,
-    queryFn: () => askFor(checkoutId, key ?? ""),
+    queryKey: ["refund", checkoutId, asked],
+    enabled: asked !== undefined && !ask.isPending,
+    queryFn: () => askFor(checkoutId, asked ?? ""),
     refetchInterval: ({ state: { data, error } }) =>
       isEnd(data?.status) || (error instanceof ApiError && !error.retryable) ? false : 2_000,
     staleTime: ({ state: { data } }) => (isEnd(data?.status) ? Number.POSITIVE_INFINITY : 0),
@@ -93,12 +103,12 @@ export function RefundBox({ order }: { order: Order }) {
   const refusal = progress.error instanceof ApiError && !progress.error.retryable ? progress.error : undefined;
   // biome-ignore lint/correctness/useExhaustiveDependencies: once, when it is done or refused
   useEffect(() => {
-    if (refusal) keepKey(checkoutId, undefined);
+    if (refusal) keep(checkoutId, undefined);
     // The order is read first: until it shows the end, it must not offer another beginning.
-    if (isDone || refusal) void renew().then(() => keepKey(checkoutId, undefined));
+    if (isDone || refusal) void renew().then(() => keep(checkoutId, undefined));
   }, [isDone, refusal]);
   useEffect(() => {
-    if (isOver(order.status)) keepKey(checkoutId, undefined);
+    if (isOver(order.status)) keep(checkoutId, undefined);
   }, [order.status, checkoutId]);
 
   if (order.status === "refunded")
@@ -107,7 +117,7 @@ export function RefundBox({ order }: { order: Order }) {
         {text("refundDone", { amount: money(amountRefunded, currency, text.locale) })}
       </p>
     );
-  if (key !== undefined)
+  if (asked !== undefined)
     return (
       <Notice tone="warn" title={text("refundUnderWay")} live>
         <p>{text("refundUnderWayText")}</p>
@@ -126,15 +136,30 @@ export function RefundBox({ order }: { order: Order }) {
             <caption className="py-1 text-left font-semibold">{text("refundBySeat")}</caption>
             <tbody>
               {open.map((seat) => (
-                <tr key={seat.seatId}>
-                  <td className="py-1">{seatText(text, seat)}</td>
+                <tr key={seat.seatId} className={kept.has(seat.seatId) ? "text-soft line-through" : ""}>
+                  <td>
+                    {open.length > 1 ? (
+                      <Check
+                        label={seatText(text, seat)}
+                        checked={!kept.has(seat.seatId)}
+                        onChange={(goesBack) => {
+                          const next = new Set(kept);
+                          if (goesBack) next.delete(seat.seatId);
+                          else next.add(seat.seatId);
+                          setKept(next);
+                        }}
+                      />
+                    ) : (
+                      seatText(text, seat)
+                    )}
+                  </td>
                   <td className="text-right tabular-nums">{money(seat.left, currency, text.locale)}</td>
                 </tr>
               ))}
             </tbody>
           </table>
           <div className="flex flex-wrap gap-2">
-            <Button look="main" disabled={ask.isPending} onClick={() => ask.mutate()}>
+            <Button look="main" disabled={ask.isPending || chosen.length === 0} onClick={() => ask.mutate()}>
               {ask.isPending ? text("refundUnderWay") : text("refundYes", { amount: left })}
             </Button>
             <Button look="quiet" disabled={ask.isPending} onClick={() => setSure(false)}>
