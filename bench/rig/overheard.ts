@@ -1,7 +1,7 @@
 // The scripts' commands, exactly as the inventory sends them: overheard once, then filled in for other seats and holds.
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { personOf } from "@onsale/inventory/seat-map";
+import { personOf } from "@onsale/inventory/hall/seat-map";
 import { Redis } from "ioredis";
 import { writeCommand } from "./resp-client.js";
 

@@ -72,8 +72,10 @@ function pack(service, root, nodeModules, target) {
       preserveTimestamps: true, // the worker compares its bundle's age with that of the code
       filter: (path) => !/\.(d\.ts|d\.ts\.map|tsbuildinfo)$/.test(path),
     });
-    for (const extra of ["dist-web"])
-      if (existsSync(join(root, home, extra)))
+    // What it reads at run time that is no code, as the package's `files` name it.
+    const { files: named = [] } = JSON.parse(readFileSync(join(root, home, "package.json"), "utf8"));
+    for (const extra of new Set(["dist-web", ...named]))
+      if (extra !== "dist" && existsSync(join(root, home, extra)))
         cpSync(join(root, home, extra), join(target, home, extra), { recursive: true });
   }
   // A package of ours that is reached in part (the gateway knows the workflows' contract only) brings only that part.

@@ -15,22 +15,29 @@ import { ChannelServiceService } from "@onsale/proto/inventory/v1/channels";
 import { LiveSeatServiceService } from "@onsale/proto/inventory/v1/live";
 import { ReconcileServiceService, type Sale as SaleMessage } from "@onsale/proto/inventory/v1/reconcile";
 import { type HoldRequest, type HoldResponse, SeatServiceService } from "@onsale/proto/inventory/v1/seats";
-import type { ChannelState, Channels } from "./allot.js";
-import { countAvailability, describeStates, type SeatMaps } from "./availability.js";
-import type { Blocks } from "./block.js";
-import type { Catalog, EventQuery } from "./catalog.js";
-import type { Claims } from "./claim.js";
-import type { Drafts } from "./draft.js";
-import { type EventRecord, type NewEvent, orphanRules, type EventStatus as StatusName, statusOf } from "./events.js";
-import type { Hold, Holds, Selection } from "./hold.js";
-import type { HoldRace } from "./hold-race.js";
-import { type HoldAnswerer, holdStream } from "./hold-stream.js";
-import type { KnownEvents } from "./known-events.js";
-import type { LiveSeats } from "./live.js";
-import type { OwnSeatsOf } from "./own-seats.js";
-import type { Reconciliation } from "./reconcile.js";
-import type { Sale, Sales } from "./sales.js";
-import type { StoredBlock } from "./store.js";
+import type { Catalog, EventQuery } from "./catalog/catalog.js";
+import type { Drafts } from "./catalog/drafts.js";
+import type { ChannelState, Channels } from "./channels/channels.js";
+import {
+  type EventRecord,
+  type NewEvent,
+  orphanRules,
+  type EventStatus as StatusName,
+  statusOf,
+} from "./events/events.js";
+import type { KnownEvents } from "./events/known-events.js";
+import type { LiveSeats } from "./live/live-seats.js";
+import type { Reconciliation } from "./recovery/reconcile.js";
+import { countAvailability, describeStates, type SeatMaps } from "./seats/availability.js";
+import type { Blocks } from "./seats/block.js";
+import type { StoredBlock } from "./seats/block-store.js";
+import type { Claims } from "./seats/claim.js";
+import type { Holds } from "./seats/hold.js";
+import type { Hold, Selection } from "./seats/hold-request.js";
+import { type HoldAnswerer, holdStream } from "./seats/hold-stream.js";
+import type { OwnSeatsOf } from "./seats/own-seats.js";
+import type { Sale, Sales } from "./seats/sales.js";
+import type { HoldRace } from "./valkey/hold-race.js";
 
 export interface InventoryUseCases {
   readonly catalog: Catalog;
@@ -40,11 +47,12 @@ export interface InventoryUseCases {
   readonly claims: Claims;
   readonly maps: SeatMaps;
   readonly race: HoldRace;
+  readonly sales: Sales;
 }
 
 export function serveInventory(
   server: GrpcServer,
-  { catalog, drafts, events, holds, claims, maps, race }: InventoryUseCases,
+  { catalog, drafts, events, holds, claims, maps, race, sales }: InventoryUseCases,
   streams: StreamServer,
 ): void {
   server.serve(CatalogServiceService, {
@@ -91,7 +99,7 @@ export function serveInventory(
     cancelEvent: async ({ eventId, organiserId, reason }) => ({
       event: eventOf(await catalog.cancel(eventId, organiserId, reason)),
     }),
-    listClaimants: ({ eventId, cursor, limit }) => catalog.claimants(eventId, cursor, limit),
+    listClaimants: ({ eventId, cursor, limit }) => sales.claimants(eventId, cursor, limit),
     countHolds: ({ eventId }) => race.of(eventId),
   });
 

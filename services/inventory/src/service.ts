@@ -3,26 +3,29 @@ import { createGrpcServer } from "@onsale/kit/grpc-server";
 import { createStreams } from "@onsale/kit/grpc-stream-server";
 import { createWatches } from "@onsale/kit/grpc-watch";
 import { type ContextOf, prepareWhenAvailable, type RunningService } from "@onsale/kit/process";
-import { createChannels } from "./allot.js";
-import { createSeatMaps } from "./availability.js";
-import { createBlocks } from "./block.js";
-import { createCatalog } from "./catalog.js";
-import { createClaims } from "./claim.js";
+import { Catalog } from "./catalog/catalog.js";
+import { createDrafts } from "./catalog/drafts.js";
+import { Channels } from "./channels/channels.js";
 import type { inventorySettings } from "./config.js";
-import { createDrafts } from "./draft.js";
-import { startFollower } from "./follower.js";
-import { createGenerations } from "./generation.js";
-import { createHolds } from "./hold.js";
-import { createHoldRace } from "./hold-race.js";
-import { rememberEvents } from "./known-events.js";
-import { createLiveSeats } from "./live.js";
-import { createOwnSeats } from "./own-seats.js";
-import { createReconciliation } from "./reconcile.js";
-import { createSales } from "./sales.js";
+import { rememberEvents } from "./events/known-events.js";
+import { Generations } from "./generations/generations.js";
+import { createLiveSeats } from "./live/live-seats.js";
+import { Comparison } from "./recovery/comparison.js";
+import { startFollower } from "./recovery/follower.js";
+import { Rebuild } from "./recovery/rebuild.js";
+import { createReconciliation } from "./recovery/reconcile.js";
+import { startUpkeep } from "./recovery/upkeep.js";
+import { createSeatMaps } from "./seats/availability.js";
+import { Blocks } from "./seats/block.js";
+import { Claims } from "./seats/claim.js";
+import { Holds } from "./seats/hold.js";
+import { Marks } from "./seats/marks.js";
+import { createOwnSeats } from "./seats/own-seats.js";
+import { createSales } from "./seats/sales.js";
 import { serveInventory, serveLive, serveOrganisers, serveReconciliation } from "./server.js";
 import { openStore } from "./store.js";
-import { startUpkeep } from "./upkeep.js";
-import { openValkey } from "./valkey.js";
+import { createHoldRace } from "./valkey/hold-race.js";
+import { openValkey } from "./valkey/valkey.js";
 
 export async function startInventory({
   config,
@@ -41,15 +44,19 @@ export async function startInventory({
     holdMemoryMs: Math.round(config.HOLD_MEMORY_SECONDS * 1000),
     log,
   });
-  lifecycle.onStop("valkey", () => valkey.close());
+  lifecycle.onStop("valkey", () => valkey.connection.close());
 
   const events = rememberEvents(store, {
     eventCacheMs: config.EVENT_CACHE_MS,
     layoutCacheSize: config.LAYOUT_CACHE_SIZE,
   });
-  const generations = createGenerations({ store, valkey, layoutOf: events.layoutOf, log, metrics });
+  const { layoutOf } = events;
+  const rebuild = new Rebuild({ store, valkey, layoutOf, log, metrics });
+  const generations = new Generations({ valkey, rebuild: (event) => rebuild.make(event) });
+  const marks = new Marks({ valkey, generations, layoutOf });
+  const comparison = new Comparison({ store, valkey, generations, layoutOf, metrics });
   const maps = createSeatMaps({ valkey, generations, events, cacheMs: config.AVAILABILITY_CACHE_MS, metrics });
-  const channels = createChannels({
+  const channels = new Channels({
     store,
     events,
     generations,
@@ -60,20 +67,22 @@ export async function startInventory({
     now: Date.now,
     log,
   });
-  const blocks = createBlocks({ store, events, generations, valkey, metrics });
+  const blocks = new Blocks({ store, events, generations, marks, valkey, metrics });
   const race = createHoldRace({ url: config.REDIS_URL, ca: config.REDIS_TLS_CA, log });
   lifecycle.onStop("hold race", () => race.close());
-  const holds = createHolds({ events, generations, valkey, maps, channels, race, random: Math.random, metrics });
-  const claims = createClaims({ store, events, generations, valkey, log, metrics, running: lifecycle.running });
+  const holds = new Holds({ events, generations, valkey, maps, channels, race, random: Math.random, metrics });
+  const claims = new Claims({ store, events, generations, marks, valkey, log, metrics, running: lifecycle.running });
   const live = createLiveSeats({ valkey, generations, events, tickMs: config.LIVE_TICK_MS, log, metrics });
   const ownSeats = createOwnSeats({ store, valkey, events, generations });
-  const catalog = createCatalog({ store, events, generations, now: Date.now });
+  const sales = createSales({ store, events });
+  const catalog = new Catalog({ store, events, generations, now: Date.now });
   const drafts = createDrafts({ store, events, now: Date.now });
 
   const upkeep = startUpkeep({
     maps,
     channels,
     generations,
+    comparison,
     valkey,
     sweepMs: config.SWEEP_SECONDS * 1000,
     reconcileMs: config.RECONCILE_SECONDS * 1000,
@@ -90,17 +99,17 @@ export async function startInventory({
     healthListen: config.GRPC_HEALTH_LISTEN,
   });
   const streams = createStreams({ trust, log, metrics });
-  serveInventory(server, { catalog, drafts, events, holds, claims, maps, race }, streams);
+  serveInventory(server, { catalog, drafts, events, holds, claims, maps, race, sales }, streams);
   serveOrganisers(server, { channels, blocks });
-  const reconciliation = createReconciliation({ store, events, generations, now: Date.now, log });
-  serveReconciliation(server, reconciliation, createSales({ store, events }));
+  const reconciliation = createReconciliation({ store, events, comparison, now: Date.now, log });
+  serveReconciliation(server, reconciliation, sales);
   serveLive(server, { live, ownSeats }, createWatches({ trust, log, metrics }));
 
   await prepareWhenAvailable({ log, lifecycle }, () => store.prepare());
   const port = await server.start();
   if (config.FOLLOW_CLAIMS) {
     const times = { graceMs: config.FOLLOW_GRACE_SECONDS * 1000, leaseMs: config.FOLLOW_LEASE_SECONDS * 1000 };
-    const follower = startFollower({ store, events, generations, reconciliation, ...times, log, metrics });
+    const follower = startFollower({ store, events, comparison, reconciliation, ...times, log, metrics });
     lifecycle.onStop("follower", () => follower.stop());
   }
   lifecycle.onStop("grpc", () => server.stop(config.SHUTDOWN_GRACE_SECONDS * 900));
@@ -109,7 +118,7 @@ export async function startInventory({
   return {
     port,
     ready: () =>
-      Promise.all([store.ping(), valkey.ping()]).then(
+      Promise.all([store.ping(), valkey.connection.ping()]).then(
         () => true,
         () => false,
       ),

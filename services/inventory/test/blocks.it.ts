@@ -1,7 +1,7 @@
 // Blocks: seats that an organiser takes off the sale. A seat is never both blocked and a buyer's, whatever is lost or killed.
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { blockHoldId } from "../src/block.js";
-import { personOf } from "../src/seat-map.js";
+import { personOf } from "../src/hall/seat-map.js";
+import { blockHoldId } from "../src/seats/block.js";
 import {
   claimOf,
   claimsIn,

@@ -1,7 +1,7 @@
 // Making held seats one's own: who may, who loses, what a retry gets, and what expiry means.
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { personOf } from "../src/seat-map.js";
+import { personOf } from "../src/hall/seat-map.js";
 import { openStore } from "../src/store.js";
 import {
   claimOf,
@@ -219,7 +219,7 @@ describe("MongoDB decides", () => {
       }));
       return { eventId, checkoutId, holdId: holdIdFor(checkoutId), userId: "acc_x", seats };
     });
-    const outcomes = await Promise.all(wishes.map((wish) => store.claim(wish)));
+    const outcomes = await Promise.all(wishes.map((wish) => store.claims.claim(wish)));
     await store.close();
     const claims = await claimsIn(inventory, eventId);
     for (const [at, outcome] of outcomes.entries()) {
@@ -328,12 +328,12 @@ describe("giving claims back", () => {
       return { eventId, checkoutId, holdId: holdIdFor(checkoutId), userId: "acc_x", seats };
     };
     const late = wish(1);
-    expect(await store.releaseClaims(eventId, late.checkoutId, ["A-A-1"])).toMatchObject({ released: 0, all: true });
-    expect(await store.claim(late)).toEqual({ kind: "released" });
+    expect(await store.claims.release(eventId, late.checkoutId, ["A-A-1"])).toMatchObject({ released: 0, all: true });
+    expect(await store.claims.claim(late)).toEqual({ kind: "released" });
     await Promise.all(
       Array.from({ length: 10 }, (_, at) => wish(at + 1)).flatMap((one) => [
-        store.claim(one),
-        store.releaseClaims(
+        store.claims.claim(one),
+        store.claims.release(
           eventId,
           one.checkoutId,
           one.seats.map(({ seatId }) => seatId),

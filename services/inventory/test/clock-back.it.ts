@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { createLogger } from "@onsale/kit/log";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { openValkey } from "../src/valkey.js";
+import { openValkey } from "../src/valkey/valkey.js";
 import { freshId, type Inventory, insist, newEvent, publishEvent, seatsWish, startForTest } from "./inventory.js";
 
 const hourMs = 3_600_000;
@@ -18,15 +18,15 @@ test("a lock whose holder is gone is free as soon as one that is taken now would
   const times = { holdTtlMs: 1_000, holdMarginMs: 500, holdMemoryMs: 1_000 };
   const valkey = openValkey({ url, ...times, log: createLogger("test", "silent") });
   const eventId = freshId("evt");
-  const take = () => insist(() => valkey.lock(eventId, "rebuild", randomUUID(), 400));
+  const take = () => insist(() => valkey.connection.lock(eventId, "rebuild", randomUUID(), 400));
   try {
-    await expect.poll(() => valkey.connected(eventId)).toBe(true);
+    await expect.poll(() => valkey.connection.connected(eventId)).toBe(true);
     expect(await take()).toBe(true);
     await inventory.redis.pexpire(`{${eventId}}:lock:rebuild`, hourMs);
     expect(await take()).toBe(false);
     await expect.poll(take, { timeout: 10_000 }).toBe(true);
   } finally {
-    valkey.close();
+    valkey.connection.close();
   }
 });
 

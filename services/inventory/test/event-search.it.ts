@@ -1,7 +1,7 @@
 // Searching a shop of hundreds of events: by price and in each order, page by page, also while events are added; and what it can be narrowed by.
 import { EventSort, type SearchEventsRequest } from "@onsale/proto/inventory/v1/catalog";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { searchKeysOf, sortFields } from "../src/event-search.js";
+import { searchKeysOf, sortFields } from "../src/events/event-search.js";
 import {
   anySearch,
   expectRefusal,

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import type { StartedProcess } from "../../../tools/backing/src/child-process.js";
 import { freePort } from "../../../tools/backing/src/ports.js";
 import { startMongodb } from "../../../tools/backing/src/servers.js";
-import { blockHoldId } from "../src/block.js";
+import { blockHoldId } from "../src/seats/block.js";
 import { openStore, type Store } from "../src/store.js";
 import {
   expectRefusal,
@@ -56,7 +56,7 @@ async function startFollowing(): Promise<Inventory> {
 async function claimUntold(eventId: string, seatId: string, checkoutId = freshId("chk")): Promise<string> {
   const holdId = holdIdFor(checkoutId);
   const wanted = { eventId, checkoutId, holdId, userId: freshId("acc") };
-  await dying.claim({ ...wanted, seats: [{ seatId, sectionId: "A", amount: 4950 }] });
+  await dying.claims.claim({ ...wanted, seats: [{ seatId, sectionId: "A", amount: 4950 }] });
   return checkoutId;
 }
 
@@ -81,14 +81,14 @@ test("what another process wrote and did not tell: sold, blocked, given back", a
   await eventually(eventId, { sold: 3, held: 0, free: 3 });
   await expectRefusal(inventory.seats.hold(seatsWish(eventId, ["A-A-2"])), "SEAT_TAKEN");
 
-  await dying.releaseClaims(eventId, given, []);
+  await dying.claims.release(eventId, given, []);
   const [blockId, at] = ["blk_untold", new Date()];
   const holdId = blockHoldId(blockId);
   const block = { blockId, holdId, accountId: "acc_organiser", reason: "Sound desk", seatIds: ["A-A-6"], at };
-  const pending = await dying.beginBlock(eventId, { ...block, state: "pending" });
-  await dying.commitBlock(eventId, pending, [{ seatId: "A-A-6", sectionId: "A", amount: 0 }]);
+  const pending = await dying.blocks.begin(eventId, { ...block, state: "pending" });
+  await dying.blocks.commit(eventId, pending, [{ seatId: "A-A-6", sectionId: "A", amount: 0 }]);
   await eventually(eventId, { sold: 2, blocked: 1, free: 3 });
-  await dying.endBlockClaims(eventId, holdId, ["A-A-6"]);
+  await dying.blocks.endClaims(eventId, holdId, ["A-A-6"]);
   await eventually(eventId, { sold: 2, blocked: 0, free: 4 });
   await inventory.seats.hold(seatsWish(eventId, ["A-A-2", "A-A-6"]));
   expect(await metric(follower, "onsale_claim_changes_total")).toBeGreaterThanOrEqual(6);

@@ -22,7 +22,7 @@ import { Redis } from "ioredis";
 import { MongoClient } from "mongodb";
 import { expect } from "vitest";
 import { inventorySettings } from "../src/config.js";
-import { personOf, readEntries } from "../src/seat-map.js";
+import { personOf, readEntries } from "../src/hall/seat-map.js";
 import { startInventory } from "../src/service.js";
 
 export interface Stores {

@@ -11,7 +11,7 @@ import {
   type SeatVersion,
 } from "@onsale/proto/inventory/v1/live";
 import { afterAll, afterEach, beforeAll, describe, expect, inject, test } from "vitest";
-import { withRuns } from "../src/seat-changes.js";
+import { withRuns } from "../src/live/seat-changes.js";
 import {
   claimOf,
   expectRefusal,

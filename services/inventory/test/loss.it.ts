@@ -10,10 +10,11 @@ import { ReconcileServiceService } from "@onsale/proto/inventory/v1/reconcile";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { serverProgram } from "../../../tools/backing/src/programs.js";
-import { createGenerations } from "../src/generation.js";
-import { rememberEvents } from "../src/known-events.js";
-import { openStore, type Store } from "../src/store.js";
-import { openValkey } from "../src/valkey.js";
+import { rememberEvents } from "../src/events/known-events.js";
+import { Generations } from "../src/generations/generations.js";
+import { Rebuild } from "../src/recovery/rebuild.js";
+import { openStore } from "../src/store.js";
+import { openValkey } from "../src/valkey/valkey.js";
 import {
   claimOf,
   claimsIn,
@@ -190,24 +191,23 @@ describe("after a flush", () => {
     const own = openValkey({ url, holdTtlMs: 1000, holdMarginMs: 1000, holdMemoryMs: 1000, log });
     const events = rememberEvents(store, { eventCacheMs: 0, layoutCacheSize: 1 });
     let reads = 0;
-    const interrupted: Store = {
-      ...store,
-      allClaims: async (id) => {
-        const claims = await store.allClaims(id);
-        reads += 1;
-        if (reads > 1) return claims;
-        // Both of these find no marker in Valkey, so there is nothing to tell it.
-        const late = { eventId, checkoutId: freshId("chk"), holdId: "00000000000000aa", userId: "acc_late" };
-        await store.claim({ ...late, seats: [{ seatId: "A-A-3", sectionId: "A", amount: 4950 }] });
-        await store.releaseClaims(eventId, given.wish.checkoutId, []);
-        return claims;
-      },
+    const readAll = store.claims.all.bind(store.claims);
+    store.claims.all = async (id) => {
+      const claims = await readAll(id);
+      reads += 1;
+      if (reads > 1) return claims;
+      // Both of these find no marker in Valkey, so there is nothing to tell it.
+      const late = { eventId, checkoutId: freshId("chk"), holdId: "00000000000000aa", userId: "acc_late" };
+      await store.claims.claim({ ...late, seats: [{ seatId: "A-A-3", sectionId: "A", amount: 4950 }] });
+      await store.claims.release(eventId, given.wish.checkoutId, []);
+      return claims;
     };
-    const dependencies = { store: interrupted, valkey: own, layoutOf: events.layoutOf, log, metrics };
-    await expect.poll(() => own.connected()).toBe(true);
-    await createGenerations(dependencies).ensure(await events.published(eventId), 10_000);
+    const rebuild = new Rebuild({ store, valkey: own, layoutOf: events.layoutOf, log, metrics });
+    const generations = new Generations({ valkey: own, rebuild: (event) => rebuild.make(event) });
+    await expect.poll(() => own.connection.connected()).toBe(true);
+    await generations.ensure(await events.published(eventId), 10_000);
     expect(reads).toBe(2);
-    own.close();
+    own.connection.close();
     await store.close();
 
     expect((await countsAfter(inventory, eventId))[0]).toEqual({

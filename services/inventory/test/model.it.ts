@@ -6,7 +6,7 @@ import type { Section } from "@onsale/proto/inventory/v1/catalog";
 import fc from "fast-check";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { planLayout, type Run, readRuns, runsOf, type SectionPlan, seatsOf, writeRuns } from "../src/layout.js";
+import { planLayout, type Run, readRuns, runsOf, type SectionPlan, seatsOf, writeRuns } from "../src/hall/layout.js";
 import {
   drawSection,
   type HoldEntry,
@@ -19,8 +19,9 @@ import {
   stateAt,
   writeEntry,
   writeRecord,
-} from "../src/seat-map.js";
-import { type Generation, openValkey, type Valkey, writeMarker } from "../src/valkey.js";
+} from "../src/hall/seat-map.js";
+import { type Generation, writeMarker } from "../src/valkey/marker.js";
+import { openValkey, type Valkey } from "../src/valkey/valkey.js";
 import { eventually, hall, standing } from "./inventory.js";
 
 const seed = Number(process.env["MODEL_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
@@ -46,6 +47,12 @@ const layout = planLayout("v", [
 ] as Section[]);
 const seated = layout.sections.filter(({ generalAdmission }) => !generalAdmission);
 const floor = layout.sections.find(({ generalAdmission }) => generalAdmission) as SectionPlan;
+/** Nobody makes another generation here. */
+function insisted<T>(answer: T | undefined): T {
+  if (answer === undefined) throw new Error("the generation was replaced");
+  return answer;
+}
+
 function row(label: string, blocked: number[]) {
   return { label, firstSeat: 1, seatCount: 5, gaps: [], blocked, accessible: [], companion: [] };
 }
@@ -228,10 +235,10 @@ beforeAll(async () => {
   const log = { warn() {}, info() {}, error() {}, debug() {} } as never;
   valkey = openValkey({ url, holdTtlMs: ttlMs, holdMarginMs: marginMs, holdMemoryMs: 60_000, log });
   redis = new Redis(url);
-  await eventually(async () => expect(valkey.connected()).toBe(true));
+  await eventually(async () => expect(valkey.connection.connected()).toBe(true));
 });
 afterAll(() => {
-  valkey.close();
+  valkey.connection.close();
   redis.disconnect();
 });
 
@@ -246,12 +253,12 @@ class History {
       const pools = Uint8Array.from({ length: section.seats }, (_, index) => poolAtFirst(section, index));
       return drawSection(section, [], { blocked: [], pools });
     });
-    await valkey.draw(eventId, 1, images, new Map());
+    await valkey.epochs.draw(eventId, 1, images, new Map());
     const marker = { epoch: 1, open: false, serverLife: "ab".repeat(20), before: 0 };
-    await valkey.begin(eventId, marker);
-    await valkey.open(eventId, marker, layout.sections);
+    await valkey.epochs.begin(eventId, marker);
+    await valkey.epochs.open(eventId, marker, layout.sections);
     const open = writeMarker({ ...marker, open: true });
-    return new History({ eventId, epoch: 1, marker: open, connection: valkey.connection(eventId) });
+    return new History({ eventId, epoch: 1, marker: open, connection: valkey.connection.of(eventId) });
   }
   private key = (name: string) => `{${this.generation.eventId}}:1:${name}`;
 
@@ -263,7 +270,7 @@ class History {
       case "hold outside the sale": {
         const [onSaleAtMs, offSaleAtMs] = one.early ? [Date.now() + 1e6, 9e12] : [0, Date.now() - 1e6];
         const terms = { ...one.who, pool: 0, limit, onSaleAtMs, offSaleAtMs };
-        const answer = await valkey.hold(generation, terms, one.runs, writeRuns(one.runs));
+        const answer = insisted(await valkey.seats.hold(generation, terms, one.runs, writeRuns(one.runs)));
         if (model.ended.has(one.who.holdId) || model.holds.has(one.who.holdId)) expect(answer.kind).toBe("known");
         else expect(answer.kind).toBe(one.early ? "early" : "over");
         return;
@@ -286,7 +293,7 @@ class History {
           onSaleAtMs: 0,
           offSaleAtMs: 9e12,
         };
-        expect(await valkey.hold(generation, terms, past.runs, "")).toEqual({ kind: "reused" });
+        expect(await valkey.seats.hold(generation, terms, past.runs, "")).toEqual({ kind: "reused" });
         return;
       }
       case "confirm": {
@@ -320,7 +327,7 @@ class History {
         const runs = runsOf(layout, mine.slice(0, one.seats));
         const ends = mine.length <= one.seats;
         const freed = model.free(past.holdId, model.of(runs), ["held", "sold"]);
-        expect(await valkey.release(generation, { ...past, what: "claim", ends }, runs)).toBe(freed);
+        expect(await valkey.seats.release(generation, { ...past, what: "claim", ends }, runs)).toBe(freed);
         hold.seats -= freed;
         if (ends) model.end(past.holdId);
         else if (hold.seats <= 0) model.holds.delete(past.holdId);
@@ -332,7 +339,7 @@ class History {
         const taken = seats.flatMap((seat, at) =>
           model.isFree(seat) || (seat.state === "blocked" && seat.holdId === blockId) ? [] : [at],
         );
-        const answer = await valkey.block(generation, blockId, one.runs);
+        const answer = insisted(await valkey.seats.block(generation, blockId, one.runs));
         if (taken.length > 0) return expect(answer).toEqual({ kind: "taken", ordinals: taken });
         expect(answer).toEqual({ kind: "ok" });
         for (const seat of seats) Object.assign(seat, { state: "blocked", holdId: blockId, expiresAtMs: 0 });
@@ -340,12 +347,12 @@ class History {
       }
       case "unblock": {
         const freed = model.free(blockIdOf(one.block), model.of(one.runs), ["blocked"]);
-        expect(await valkey.unblock(generation, blockIdOf(one.block), one.runs)).toBe(freed);
+        expect(await valkey.seats.unblock(generation, blockIdOf(one.block), one.runs)).toBe(freed);
         return;
       }
       case "assign": {
         this.version += 1;
-        expect(await valkey.assign(generation, this.version, one.pool, one.runs)).toBe("ok");
+        expect(await valkey.seats.assign(generation, this.version, one.pool, one.runs)).toBe("ok");
         for (const seat of model.of(one.runs)) seat.pool = one.pool;
         return;
       }
@@ -367,7 +374,7 @@ class History {
     const terms = { holdId: who.holdId, userId: who.userId, pool, code, limit, onSaleAtMs: 0, offSaleAtMs: 9e12 };
     const wanted = countOf(runs);
     const text = writeRuns(runs);
-    const answer = await valkey.hold(generation, terms, runs, text);
+    const answer = insisted(await valkey.seats.hold(generation, terms, runs, text));
     if (this.isKnown(who.holdId, answer)) return;
     const seats = model.of(runs);
     const taken = seats.flatMap((seat, at) => (seat.pool === pool && model.isFree(seat) ? [] : [at]));
@@ -386,7 +393,7 @@ class History {
   ) {
     const { model, generation } = this;
     const terms = { ...who, pool, code, limit, onSaleAtMs: 0, offSaleAtMs: 9e12 };
-    const answer = await valkey.holdPlaces(generation, terms, floor, wanted);
+    const answer = insisted(await valkey.seats.holdPlaces(generation, terms, floor, wanted));
     if (this.isKnown(who.holdId, answer)) return;
     if (this.isOverLimit(terms, wanted, answer)) return;
     const ofPool = model.of([{ section: floor, start: 0, length: floor.seats }]).filter((seat) => seat.pool === pool);
@@ -461,7 +468,7 @@ class History {
     const hold = model.holds.get(holdId)?.userId === userId ? model.holds.get(holdId) : undefined;
     const present = hold?.deadlineMs ?? deadlineMs;
     const asked = { holdId, userId, epoch, deadlineMs: present, limit };
-    const answer = await valkey.fence(generation, asked, runs, writeRuns(runs));
+    const answer = insisted(await valkey.seats.fence(generation, asked, runs, writeRuns(runs)));
     const seats = model.of(runs);
     const own = (seat: ModelSeat) => seat.holdId === holdId && (seat.state === "sold" || seat.state === "held");
     const expect1 = (kind: string) => expect([kind, answer.kind]).toEqual([kind, kind]);
@@ -501,7 +508,7 @@ class History {
     const { model, generation } = this;
     const known = model.holds.get(holdId);
     const owner = { holdId, userId, codeId, seats: countOf(runs), askedNow };
-    expect(await valkey.settle(generation, owner, runs)).toBe(true);
+    expect(await valkey.seats.settle(generation, owner, runs)).toBe(true);
     const entry = { holdId, userId, seats: countOf(runs), deadlineMs: known?.deadlineMs ?? 0, expiresAtMs: 0 };
     model.take({ ...entry, codeId: known?.codeId ?? codeId, runs: known?.runs ?? writeRuns(runs) }, runs, "sold");
     if (!model.past.some((past) => past.holdId === holdId))
@@ -511,7 +518,7 @@ class History {
   private async release({ holdId, userId }: { holdId: string; userId: string }, runs: readonly Run[]) {
     const { model, generation } = this;
     const hold = model.holds.get(holdId)?.userId === userId ? model.holds.get(holdId) : undefined;
-    const answer = await valkey.release(generation, { holdId, userId, what: "hold", ends: true }, runs);
+    const answer = await valkey.seats.release(generation, { holdId, userId, what: "hold", ends: true }, runs);
     if (hold?.expiresAtMs === 0) return expect(answer).toBe(0);
     if (!hold) {
       expect(answer).toBe(0);
@@ -566,7 +573,7 @@ class History {
     const lapsed = model.lapsed();
     let cleared = 0;
     for (let more = true; more; ) {
-      const answer = await valkey.sweep(generation, most);
+      const answer = await valkey.seats.sweep(generation, most);
       cleared += answer?.cleared ?? 0;
       more = answer?.more ?? false;
     }
@@ -586,7 +593,7 @@ class History {
     const { model, generation } = this;
     const [records, read, people, counts] = await Promise.all([
       this.recordsOf(),
-      valkey.maps(generation, layout.sections),
+      valkey.read.maps(generation, layout.sections),
       redis.hgetallBuffer(this.key("u")),
       redis.hgetall(this.key("c")),
     ]);
@@ -638,18 +645,18 @@ class History {
       const places = free.pop()?.length ?? 0;
       const runs = runsOf(layout, free.flat());
       const answers = await Promise.all([
-        ...(runs.length > 0 ? [valkey.hold(generation, terms(1), runs, writeRuns(runs))] : []),
-        ...(places > 0 ? [valkey.holdPlaces(generation, terms(2), floor, places)] : []),
-        valkey.holdPlaces(generation, terms(3), floor, 1),
+        ...(runs.length > 0 ? [valkey.seats.hold(generation, terms(1), runs, writeRuns(runs))] : []),
+        ...(places > 0 ? [valkey.seats.holdPlaces(generation, terms(2), floor, places)] : []),
+        valkey.seats.holdPlaces(generation, terms(3), floor, 1),
       ]);
       expect(answers.pop()).toEqual({ kind: "short", free: 0 });
-      expect(answers.filter(({ kind }) => kind !== "held")).toEqual([]);
+      expect(answers.filter((answer) => answer?.kind !== "held")).toEqual([]);
     });
     await Promise.all(everyone);
   }
 
   async forget() {
-    await valkey.forget(this.generation.eventId, 1, layout.sections);
+    await valkey.epochs.forget(this.generation.eventId, 1, layout.sections);
     await redis.unlink(`{${this.generation.eventId}}:epoch`, this.key("g:FLOOR:1"), this.key("g:FLOOR:2"));
   }
 }

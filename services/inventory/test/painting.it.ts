@@ -2,8 +2,8 @@
 import { randomUUID } from "node:crypto";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { painting } from "../src/scripts.js";
-import { mapBytes, type SeatState, setState } from "../src/seat-map.js";
+import { mapBytes, type SeatState, setState } from "../src/hall/seat-map.js";
+import { readLua } from "../src/valkey/scripts.js";
 
 let redis: Redis;
 beforeAll(() => {
@@ -14,7 +14,7 @@ afterAll(() => redis.disconnect());
 test("a run is painted, and nothing beside it", async () => {
   const key = `test:painting:${randomUUID()}`;
   const seats = 120;
-  const paint = `${painting.replace(/^/, "local call = redis.call\n")}
+  const paint = `local call = redis.call\n${readLua("parts/painting")}
     redis.call('SET', KEYS[1], ARGV[4])
     paint(KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]))
     local map = redis.call('GET', KEYS[1])
