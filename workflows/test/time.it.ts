@@ -83,7 +83,7 @@ it.concurrent("a payment in flight at the deadline gets its 60 s, then is cancel
   expect(grace).toBeGreaterThanOrEqual(60);
   expect(grace).toBeLessThan(70);
   expect(stage.services.methods(id).slice(-3)).toEqual(["cancel", "endCheckout", "releaseHold"]);
-  expect(await ownEvents(handle)).toBeLessThanOrEqual(44);
+  expect(await ownEvents(handle)).toBeLessThanOrEqual(45); // one less when the authorization is cancelled within the task that asks for it
 });
 
 it.concurrent("issuing fails 20 times and then works, in a history no longer than after one failure", async () => {
