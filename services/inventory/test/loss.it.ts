@@ -185,8 +185,6 @@ describe("after a flush", () => {
     const eventId = await publishEvent(inventory, newEvent());
     const given = await buy(inventory, eventId, ["A-A-1"]);
     const kept = await buy(inventory, eventId, ["A-A-2"]);
-    await inventory.redis.flushall();
-
     const store = openStore({ uri, database });
     const own = openValkey({ url, holdTtlMs: 1000, holdMarginMs: 1000, holdMemoryMs: 1000, log });
     const events = rememberEvents(store, { eventCacheMs: 0, layoutCacheSize: 1 });
@@ -203,9 +201,13 @@ describe("after a flush", () => {
       return claims;
     };
     const rebuild = new Rebuild({ store, valkey: own, layoutOf: events.layoutOf, log, metrics });
-    const generations = new Generations({ valkey: own, rebuild: (event) => rebuild.make(event) });
     await expect.poll(() => own.connection.connected()).toBe(true);
-    await generations.ensure(await events.published(eventId), 10_000);
+    const event = await events.published(eventId);
+    // The service's own upkeep may be the first to see the loss, and to mend it: then the seats are lost once more.
+    for (let losses = 0; reads === 0 && losses < 100; losses++) {
+      await inventory.redis.flushall();
+      await new Generations({ valkey: own, rebuild: (one) => rebuild.make(one) }).ensure(event, 10_000);
+    }
     expect(reads).toBe(2);
     own.connection.close();
     await store.close();
