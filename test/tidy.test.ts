@@ -295,14 +295,15 @@ const longestFunction: Readonly<Record<string, number>> = {
   "services/inventory": 112,
   "services/account": 120,
   "services/storefront/src": 120,
-  // No rooms yet.
+  "services/payment": 125,
+  "services/codec": 125,
+  kit: 105,
+  // Not there yet.
   "services/ticket": 300,
   "services/storefront/web": 400,
-  kit: 400,
   "services/gateway": 400,
-  "services/payment": 400,
   workflows: 400,
-  tools: 400,
+  tools: 190,
 };
 
 describe("functions", () => {
@@ -364,6 +365,19 @@ describe("every text file", () => {
       hosts.filter((host) => text.includes(host)).map((host) => `${path}: ${host}`),
     );
     expect(named).toEqual([]);
+  });
+
+  it("names files that are there, where it leads newcomers", () => {
+    const paths = /`((?:services|workflows|kit|tools|proto|test)\/[\w./-]+\.(?:ts|tsx|mjs|lua|proto))`/g;
+    const guides = texts.filter(({ path }) => /^(README|CONTRIBUTING|docs\/(ARCHITECTURE|GLOSSARY))\.md$/.test(path));
+    const lost = guides.flatMap(({ path, text }) =>
+      [...text.matchAll(paths)]
+        .map(([, named = ""]) => named)
+        .filter((named) => !existsSync(join(root, named)))
+        .map((named) => `${path}: ${named}`),
+    );
+    expect(guides.length).toBe(4);
+    expect(lost).toEqual([]);
   });
 
   it("holds no live secret", () => {
