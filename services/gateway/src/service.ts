@@ -73,7 +73,7 @@ export async function startGateway(context: GatewayContext): Promise<RunningServ
   const clocks = watchClocks({
     clocks: [
       { of: "valkey", read: () => valkeyTime(valkey) },
-      { of: "temporal", read: () => temporal.time() },
+      { of: "temporal", read: () => temporal.time(config.TASK_QUEUE) },
     ],
     checkMs: config.CLOCK_CHECK_SECONDS * 1000,
     apartMaxMs: config.CLOCK_APART_MAX_SECONDS * 1000,

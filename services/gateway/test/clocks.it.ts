@@ -47,7 +47,7 @@ test("asking Temporal for its time leaves nothing there", async () => {
   const connection = await Connection.connect({ address: backing.temporalAddress });
   try {
     const { workflow } = new Client({ connection });
-    const left = async () => (await workflow.count('WorkflowType = "clock"')).count;
+    const left = async () => (await workflow.count(`TaskQueue = "${gateway.taskQueue}-clock"`)).count;
     await sleep(2_000); // its lists are a little behind
     await expect.poll(left, { timeout: 45_000 }).toBe(0);
   } finally {

@@ -106,8 +106,7 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
     }
     // Nothing was given back, so the money is free for another refund; what is left is read afresh.
     log.warn({ checkoutId, refundId, amount, ...why }, "Stripe refused a refund");
-    const dropped = await ledger.change(record, dropRefund(record, refundId));
-    const now = dropped ? await ledger.refresh(dropped, call) : await store.read(checkoutId);
+    const now = await drop(record, refundId, call);
     if (refundId !== wantedId) return now;
     const tooMuch =
       answer.reason === "refused" && (answer.code === "charge_already_refunded" || answer.param === "amount");
@@ -120,6 +119,17 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
             : "Stripe refused this refund, and nothing was given back.",
           { stripeCode: why.code },
         );
+  }
+
+  /** Whatever else has changed the record meanwhile, the refund leaves it. */
+  async function drop(record: PaymentRecord, refundId: string, call: Call): Promise<PaymentRecord | undefined> {
+    let current: PaymentRecord | undefined = record;
+    for (let turn = 0; turn < maxTurns && current; turn += 1) {
+      const dropped = await ledger.change(current, dropRefund(current, refundId));
+      if (dropped) return ledger.refresh(dropped, call);
+      current = await store.read(record.checkoutId);
+    }
+    throw contended();
   }
 
   async function find(intentId: string, refundId: string, call: Call): Promise<RefundSnapshot | undefined> {

@@ -313,15 +313,16 @@ function openLine({ connection: how, namespace, encryption, eager, log }: Tempor
 
     /**
      * The time by Temporal's clock, which its workflows go by. No call tells it, so something is made there that has a time: an
-     * execution that nobody will ever run, forgotten at once (and ended by itself, should this process die meanwhile).
+     * execution that nobody will ever run, on a queue beside the checkouts' own, forgotten at once (and ended by itself, should this process
+     * die meanwhile).
      */
-    async time(): Promise<number> {
+    async time(taskQueue: string): Promise<number> {
       const workflowId = `onsale-clock-${randomUUID()}`;
       try {
         const handle = await within(briefMs, () =>
           client.start("clock", {
             workflowId,
-            taskQueue: "onsale-clock",
+            taskQueue: `${taskQueue}-clock`,
             startDelay: "1 minute",
             workflowExecutionTimeout: "1 second",
           }),
