@@ -41,7 +41,7 @@ export default defineConfig({
         test: {
           name: "component",
           // They wait for timeouts, deadlines and other processes more than they work.
-          maxWorkers: 4,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           include: [
             "services/*/test/**/*.it.ts",

@@ -220,7 +220,7 @@ export async function recorded(): Promise<{ name: string; history: temporal.api.
   );
 }
 
-export async function until(condition: () => unknown | Promise<unknown>, withinMs = 30_000): Promise<void> {
+export async function until(condition: () => unknown | Promise<unknown>, withinMs = 100_000): Promise<void> {
   const end = Date.now() + withinMs;
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`not within ${withinMs} ms: ${condition}`);
