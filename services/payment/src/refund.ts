@@ -106,7 +106,7 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
     }
     // Nothing was given back, so the money is free for another refund; what is left is read afresh.
     log.warn({ checkoutId, refundId, amount, ...why }, "Stripe refused a refund");
-    const now = await drop(record, refundId, call);
+    const now = await drop({ store, ledger }, record, refundId, call);
     if (refundId !== wantedId) return now;
     const tooMuch =
       answer.reason === "refused" && (answer.code === "charge_already_refunded" || answer.param === "amount");
@@ -119,17 +119,6 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
             : "Stripe refused this refund, and nothing was given back.",
           { stripeCode: why.code },
         );
-  }
-
-  /** Whatever else has changed the record meanwhile, the refund leaves it. */
-  async function drop(record: PaymentRecord, refundId: string, call: Call): Promise<PaymentRecord | undefined> {
-    let current: PaymentRecord | undefined = record;
-    for (let turn = 0; turn < maxTurns && current; turn += 1) {
-      const dropped = await ledger.change(current, dropRefund(current, refundId));
-      if (dropped) return ledger.refresh(dropped, call);
-      current = await store.read(record.checkoutId);
-    }
-    throw contended();
   }
 
   async function find(intentId: string, refundId: string, call: Call): Promise<RefundSnapshot | undefined> {
@@ -160,4 +149,20 @@ export function createRefunds({ store, stripe, ledger, log }: RefundsParts): Ref
   return {
     refund: (order, deadlineMs) => inTurn(`refund ${order.checkoutId}`, () => refund(order, deadlineMs)),
   };
+}
+
+/** Whatever else changes the record meanwhile, the refund leaves it. */
+async function drop(
+  { store, ledger }: Pick<RefundsParts, "store" | "ledger">,
+  record: PaymentRecord,
+  refundId: string,
+  call: Call,
+): Promise<PaymentRecord> {
+  let current: PaymentRecord | undefined = record;
+  for (let turn = 0; turn < maxTurns && current; turn += 1) {
+    const dropped: PaymentRecord | undefined = await ledger.change(current, dropRefund(current, refundId));
+    if (dropped) return ledger.refresh(dropped, call);
+    current = await store.read(record.checkoutId);
+  }
+  throw contended();
 }
